@@ -1,0 +1,43 @@
+"""Keras, loaded once, on the backend that the user chose or that is installed.
+
+Every module that needs Keras imports it from here, and nothing imports those modules before they are needed: so
+`import segmodels` stays light, and the settings below are in place before TensorFlow or JAX start.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from segmodels.errors import UserError
+
+
+def _choose_backend() -> None:
+    if "KERAS_BACKEND" in os.environ:
+        return
+    for backend in ("tensorflow", "jax"):
+        if importlib.util.find_spec(backend):
+            os.environ["KERAS_BACKEND"] = backend
+            return
+    raise UserError("neither TensorFlow nor JAX is installed: pip install -r requirements.txt")
+
+
+_choose_backend()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what is below a warning only buries our own lines
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # leave the rest of the GPU's memory to others
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the same on JAX
+
+import keras  # noqa: E402
+from keras import ops  # noqa: E402
+
+__all__ = ["backend_name", "clear", "keras", "ops"]
+
+
+def backend_name() -> str:
+    """`tensorflow` or `jax` (or another Keras backend that the user set)."""
+    return keras.backend.backend()
+
+
+def clear() -> None:
+    """Forget layer names and global state, so that the next model is named and seeded as in a fresh process."""
+    keras.backend.clear_session()

@@ -1,0 +1,142 @@
+"""`evaluate`: the report of one model on one split."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from segmodels.data.dataset import SPLITS, Dataset, Sample
+from segmodels.data.datasets import open_dataset
+from segmodels.data.images import resize_image, resize_mask
+from segmodels.errors import UserError, choose
+from segmodels.evaluation.confusion import ConfusionMatrix
+from segmodels.prediction.predictor import Predictor
+from segmodels.prediction.resize import resize_logits
+from segmodels.training.losses import make_loss
+from segmodels.training.reporter import Reporter
+
+#: Pictures a forward pass.
+BATCH = 8
+
+
+def evaluate(
+    model: str | Path | Predictor,
+    *,
+    data: str | None = None,
+    root: str | Path | None = None,
+    split: str = "test",
+    at: Literal["native", "model"] = "native",
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Evaluate a model on a split of a data set.
+
+    The model sees each picture at the scale of its input contract. At `native` its logits are resized to the mask's own
+    size and compared there; at `model` the mask is resized (nearest) to the model's size. One confusion matrix is
+    accumulated over the split, and every pixel figure but `loss` comes from it; `loss` is the recipe's, at the model's
+    size. Samples that cannot be read are skipped and named to the reporter. Memory does not grow with the split.
+
+    Args:
+        model: a `Predictor`, a checkpoint directory, a run or its id.
+        data: a data set's name; that of the recipe where None.
+        root: its folder, where it has files.
+
+    Returns:
+        model, data, split, images, at, loss, pixel_accuracy, mean_iou, mean_dice, precision, recall, f1,
+        classes (name, iou, dice, precision, recall, pixels), confusion_matrix, instances (None), images_per_second.
+
+    Raises:
+        UserError: an unknown name, classes that do not match, or no usable sample.
+    """
+    choose("comparison size", at, ("native", "model"))
+    predictor = model if isinstance(model, Predictor) else Predictor(model)
+    recipe = predictor.spec.recipe
+    data = data or recipe.get("data")
+    if not data:
+        raise UserError("the checkpoint does not say what it was trained on: name a data set")
+    dataset = open_dataset(data, root, split_seed=recipe.get("split_seed", 0))
+    _check_classes(predictor, dataset)
+    samples = dataset.samples(choose("split", split, SPLITS))
+    reporter = reporter or Reporter()
+
+    size, classes = predictor.spec.input.size, len(predictor.labels)
+    loss_of = make_loss(recipe.get("loss", "cross_entropy"), recipe.get("class_weights"))
+    confusion, losses, images, began = ConfusionMatrix(classes), 0.0, 0, time.perf_counter()
+    for batch in _batches(dataset, samples, size, at, reporter):
+        pictures = np.stack([example.image for example in batch])
+        missing = BATCH - len(pictures)  # every pass of one shape, so that nothing is compiled twice
+        logits = predictor.logits(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
+        losses += float(loss_of(np.stack([example.small_mask for example in batch]), logits)) * len(batch)
+        for example, scores in zip(batch, logits, strict=True):
+            prediction = resize_logits(scores, *example.mask.shape).argmax(axis=-1)
+            confusion.add(example.mask, prediction)
+        images += len(batch)
+        reporter.progress(images, len(samples), f"evaluating {split}")
+    if not images:
+        raise UserError(f"no usable picture in the {split} split of {data}")
+    return {
+        "model": str(predictor.path),
+        "data": data,
+        "split": split,
+        "images": images,
+        "at": at,
+        "loss": losses / images,
+        **confusion.figures(),
+        "classes": confusion.by_class([label.name for label in predictor.labels]),
+        "confusion_matrix": confusion.counts.tolist(),
+        "instances": None,
+        "images_per_second": images / (time.perf_counter() - began),
+    }
+
+
+class _Example:
+    """A sample as the model sees it, and the mask to compare with."""
+
+    def __init__(self, image: np.ndarray, mask: np.ndarray, size: int, at: str) -> None:
+        self.image = resize_image(image, size, size)
+        self.small_mask = resize_mask(mask, size, size)
+        self.mask = mask if at == "native" else self.small_mask
+
+
+def _batches(
+    dataset: Dataset, samples: list[Sample], size: int, at: str, reporter: Reporter
+) -> Iterator[list[_Example]]:
+    """Read ahead in threads, a few batches at most, and leave out what cannot be read."""
+
+    def read(sample: Sample) -> _Example | str:
+        try:
+            return _Example(*dataset.read(sample), size, at)
+        except UserError as error:
+            return str(error)
+
+    batch: list[_Example] = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting = []
+        for sample in [*samples, *[None] * (2 * BATCH)]:
+            if sample is not None:
+                waiting.append(pool.submit(read, sample))
+            if len(waiting) > 2 * BATCH or (sample is None and waiting):
+                result = waiting.pop(0).result()
+                if isinstance(result, str):
+                    reporter.note(f"skipped: {result}")
+                else:
+                    batch.append(result)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _check_classes(predictor: Predictor, dataset: Dataset) -> None:
+    ours = [label.name for label in predictor.labels]
+    theirs = [label.name for label in dataset.classes]
+    if ours != theirs:
+        raise UserError(
+            f"the model knows the classes {', '.join(ours)}, but {dataset.name} has {', '.join(theirs)}: "
+            "evaluate it on a data set with its own classes"
+        )

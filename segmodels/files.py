@@ -1,0 +1,90 @@
+"""Writing that never leaves half a file: write beside, then rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from segmodels.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; at the end it takes `path`'s place, or is removed after an error.
+
+    Works for a file and for a folder. A folder that is replaced is moved aside first and removed last, so that at every
+    moment the old or the new one exists whole (`previous` tells where the old one stands in between).
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    with explain_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield beside
+            if beside.is_dir() and path.exists():
+                aside = previous(path)
+                shutil.rmtree(aside, ignore_errors=True)
+                os.replace(path, aside)
+                os.replace(beside, path)
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                os.replace(beside, path)
+        finally:
+            if beside.is_dir():
+                shutil.rmtree(beside, ignore_errors=True)
+            else:
+                beside.unlink(missing_ok=True)
+
+
+def previous(path: Path) -> Path:
+    """Where the old folder stands while `replacing` swaps `path`."""
+    return path.with_name(f".{path.name}.previous")
+
+
+def whole(path: Path) -> Path:
+    """`path`, or the folder it replaces if a swap was cut off between its two renames."""
+    return path if path.exists() or not previous(path).exists() else previous(path)
+
+
+@contextmanager
+def explain_disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or an unwritable place into one line that names it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"no space left on the disk of {path}: free some, or set SEGMODELS_HOME elsewhere") from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise UserError(f"cannot write to {path}: choose another place, or set SEGMODELS_HOME") from None
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a UTF-8 text file as a whole."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Replace a JSON file as a whole."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, *, limit: int = 16_000_000) -> Any:
+    """Read a JSON file; `UserError` where it is missing, over `limit` bytes, or no JSON."""
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            raise UserError(f"{path}: {size:,} bytes is more than the {limit:,} allowed for such a file")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path}: not a valid JSON file; it may be damaged") from None

@@ -1,0 +1,118 @@
+"""The checkpoint directory: all that is needed to use a model, and nothing that can run.
+
+`segmodels.json` holds the spec (architecture, classes, input contract, recipe), `model.weights.h5` the weights. A
+checkpoint is loaded by building the network from the spec with this package's own code and then reading arrays into it:
+nothing is unpickled and no class is looked up by a name from the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from segmodels.data.dataset import ClassLabel
+from segmodels.errors import UserError, explain
+from segmodels.files import read_json, whole, write_text
+
+if TYPE_CHECKING:
+    from segmodels.backend import keras
+
+SPEC = "segmodels.json"
+WEIGHTS = "model.weights.h5"
+FORMAT = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ArchitectureSpec(_Part):
+    """The arguments of `build`, without the pretrained weights that training began with."""
+
+    name: str = Field(max_length=50)
+    backbone: str = Field(max_length=50)
+    classes: int = Field(ge=1, le=255)
+    options: dict[str, Any] = Field(default_factory=dict, max_length=50)
+
+
+class ClassSpec(_Part):
+    """A class as the checkpoint knows it."""
+
+    name: str = Field(min_length=1, max_length=100)
+    colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
+
+
+class InputSpec(_Part):
+    """The input contract: the whole picture is resized to `size` x `size`, logits back to the picture's own size."""
+
+    mode: Literal["resize"]
+    size: int = Field(ge=32, le=2048)
+
+
+class Spec(_Part):
+    """The whole of `segmodels.json`."""
+
+    format: int
+    architecture: ArchitectureSpec
+    classes: list[ClassSpec] = Field(min_length=1, max_length=255)
+    input: InputSpec
+    recipe: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[ClassLabel, ...]:
+        return tuple(ClassLabel(c.name, c.colour) for c in self.classes)
+
+
+def read_spec(folder: str | Path) -> Spec:
+    """Read and check a checkpoint's spec without loading Keras; `UserError` where it is missing, damaged or too new."""
+    folder = whole(Path(folder))
+    if not (folder / SPEC).is_file():
+        raise UserError(f"{folder} is no checkpoint directory: it has no {SPEC}")
+    document = read_json(folder / SPEC, limit=1_000_000)
+    found = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(found, int) or found > FORMAT:
+        raise UserError(f"{folder / SPEC} has format {found!r}, but this version reads {FORMAT}: update segmodels")
+    try:
+        spec = Spec(**document)
+    except ValidationError as error:
+        raise explain(error, f"{folder / SPEC}: field", Spec) from None
+    if len(spec.classes) != spec.architecture.classes:
+        raise UserError(
+            f"{folder / SPEC} names {len(spec.classes)} classes, but its network has {spec.architecture.classes}"
+        )
+    return spec
+
+
+def write_checkpoint(folder: Path, model: keras.Model, spec: Spec) -> None:
+    """Write spec and weights into an existing folder (the caller makes the folder appear as a whole)."""
+    write_text(folder / SPEC, spec.model_dump_json(indent=2) + "\n")
+    model.save_weights(str(folder / WEIGHTS))
+
+
+def load_checkpoint(folder: str | Path) -> tuple[keras.Model, Spec]:
+    """Build the network of a checkpoint and read its weights.
+
+    Raises:
+        UserError: no checkpoint, or a spec or weights that are damaged or do not fit each other.
+    """
+    from segmodels.models.build import build
+
+    folder = whole(Path(folder))
+    spec = read_spec(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise UserError(f"{folder} has no {WEIGHTS}: copy the checkpoint again")
+    model = build(
+        spec.architecture.name,
+        classes=spec.architecture.classes,
+        backbone=spec.architecture.backbone,
+        **spec.architecture.options,
+    )
+    try:
+        model.load_weights(str(weights))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{weights} is damaged or does not fit its {SPEC} ({reason})") from None
+    return model, spec

@@ -1,0 +1,110 @@
+"""The layers that more than one architecture needs, on any Keras backend and at any picture size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segmodels.backend import backend_name, keras, ops
+
+register = keras.saving.register_keras_serializable(package="segmodels")
+
+
+@register
+class PadToMultiple(keras.layers.Layer):
+    """Pad a picture with zeros on the right and at the bottom until both sides are a multiple of `multiple`.
+
+    `(batch, h, w, c)` becomes `(batch, H, W, c)`; `CropLike` takes the added part off again. With it a network of
+    stride 32 takes pictures of any size.
+    """
+
+    def __init__(self, multiple: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, images: Any) -> Any:
+        _, height, width, _ = ops.shape(images)
+        m = self.multiple
+        # Not `-height % m`: the exporters to ONNX translate that one wrongly.
+        return ops.pad(images, [[0, 0], [0, (m - height % m) % m], [0, (m - width % m) % m], [0, 0]])
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        def padded(side: int | None) -> int | None:
+            return None if side is None else side + (self.multiple - side % self.multiple) % self.multiple
+
+        batch, height, width, channels = input_shape
+        return batch, padded(height), padded(width), channels
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@register
+class CropLike(keras.layers.Layer):
+    """Cut `features` at the right and at the bottom to the height and width of `like`."""
+
+    def call(self, features: Any, like: Any) -> Any:
+        _, height, width, _ = ops.shape(like)
+        return features[:, :height, :width]
+
+    def compute_output_shape(self, features_shape: tuple, like_shape: tuple) -> tuple:
+        return features_shape[0], like_shape[1], like_shape[2], features_shape[3]
+
+
+@register
+class Upsample(keras.layers.Layer):
+    """Enlarge `(batch, h, w, c)` by a whole factor, bilinearly (pixel centres at halves, as Pillow and OpenCV do)."""
+
+    def __init__(self, factor: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, features: Any) -> Any:
+        _, height, width, _ = ops.shape(features)
+        size = (height * self.factor, width * self.factor)
+        if backend_name() == "tensorflow":
+            # keras.ops refuses a size that is only known when the graph runs; TensorFlow itself takes it, and its
+            # kernel is two to six times as fast as the same sum written with shifts or matrices.
+            import tensorflow as tf
+
+            return tf.cast(tf.image.resize(features, size, method="bilinear"), features.dtype)
+        return ops.image.resize(features, size, interpolation="bilinear")
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        batch, height, width, channels = input_shape
+        return batch, height and height * self.factor, width and width * self.factor, channels
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factor": self.factor}
+
+
+NORMS = ("batch", "instance", "group", "none")
+
+
+def normalisation(kind: str, name: str, *, momentum: float = 0.9) -> keras.layers.Layer | None:
+    """The layer for `norm=kind`, or None for "none".
+
+    Batch statistics run with a momentum of 0.9 (0.1 in PyTorch's counting): with Keras' 0.99 they are still far from
+    right after the few hundred steps of a short training.
+    """
+    if kind == "batch":
+        return keras.layers.BatchNormalization(momentum=momentum, name=name)
+    if kind == "instance":
+        return keras.layers.GroupNormalization(groups=-1, name=name)
+    if kind == "group":
+        return keras.layers.GroupNormalization(groups=8, name=name)
+    return None
+
+
+def conv_block(x: Any, filters: int, name: str, *, kernel: int = 3, norm: str = "batch") -> Any:
+    """Convolution, normalisation, ReLU; the convolution has a bias only where no normalisation follows."""
+    x = keras.layers.Conv2D(
+        filters, kernel, padding="same", use_bias=norm == "none", kernel_initializer="he_normal", name=f"{name}_conv"
+    )(x)
+    if (layer := normalisation(norm, f"{name}_norm")) is not None:
+        x = layer(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def logits(x: Any, classes: int, *, kernel: int = 1, name: str = "logits") -> Any:
+    """The last convolution: one float32 score a class and pixel, also under mixed precision."""
+    return keras.layers.Conv2D(classes, kernel, padding="same", dtype="float32", name=name)(x)

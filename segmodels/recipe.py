@@ -1,0 +1,138 @@
+"""`Recipe`: everything about a training run, in one validated, plain document."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from segmodels.data.datasets import DATASETS
+from segmodels.errors import UserError, choose, explain
+from segmodels.files import explain_disk_errors, write_text
+from segmodels.models.architectures import checked_options
+from segmodels.models.backbones import PLAIN
+
+
+class Recipe(BaseModel):
+    """What to train, on what, and how. Immutable; every field is checked when it is made.
+
+    Raises:
+        UserError: for the first field that is wrong, naming it, its value and what is allowed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str = Field("oxford-pets", description="name of the data set")
+    root: str | None = Field(None, description="folder of the data set, where it has files")
+    architecture: str = Field("unet", description="name of the architecture")
+    backbone: str = Field(PLAIN, description="encoder: none for the architecture's own, or a pretrained network")
+    weights: str | None = Field(
+        None, description="of the backbone: imagenet, none, or a file; imagenet where there is a backbone"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="the architecture's own keywords")
+    image_size: int = Field(256, ge=32, le=2048, description="side in pixels at which the model sees pictures")
+    sampling: Literal["resize"] = Field("resize", description="the whole picture is resized to the image size")
+    epochs: int = Field(20, ge=1, le=10_000, description="passes over the training pictures")
+    batch_size: int = Field(8, ge=1, le=1024, description="pictures a step")
+    loss: str = Field("cross_entropy+dice", description="a loss, or a weighted sum such as cross_entropy+0.5*dice")
+    class_weights: tuple[float, ...] | None = Field(
+        None, description="a weight a class in the loss, never in the score"
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="how gradients become updates")
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="its highest value")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="course of the learning rate after a short warm-up"
+    )
+    augment: Literal["none", "light"] = Field("light", description="how training pictures are varied")
+    norm_momentum: float = Field(
+        0.9, ge=0, lt=1, description="of the backbone's BatchNorm statistics; 0.9 suits short trainings"
+    )
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="what the network computes in")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and augmentation")
+    split_seed: int = Field(0, ge=0, le=2**31 - 1, description="of the validation part that is split off")
+    deterministic: bool = Field(False, description="the same numbers at every run on one machine, at some cost")
+    limit: int | None = Field(None, ge=1, description="use the first so many training pictures only")
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise explain(error, "recipe field", Recipe) from None
+
+    @field_validator("data")
+    @classmethod
+    def _known_data(cls, name: str) -> str:
+        return choose("data set", name, list(DATASETS))
+
+    @field_validator("loss")
+    @classmethod
+    def _known_loss(cls, text: str) -> str:
+        from segmodels.training.losses import parse_loss
+
+        parse_loss(text)
+        return text
+
+    @field_validator("class_weights")
+    @classmethod
+    def _positive(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if weights is not None and (min(weights, default=0) < 0 or sum(weights) == 0):
+            raise ValueError("weights must be 0 or more, one a class, and not all 0")
+        return weights
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_weights(cls, given: Any) -> Any:
+        if given.get("weights") is None:
+            given = {**given, "weights": "none" if given.get("backbone", PLAIN) == PLAIN else "imagenet"}
+        return given
+
+    @model_validator(mode="after")
+    def _network_exists(self) -> Recipe:
+        checked_options(self.architecture, self.backbone, self.options)
+        if self.backbone == PLAIN and self.weights != "none":
+            raise UserError(f"recipe field weights={self.weights!r}: needs a backbone; choose one, or weights none")
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, or as YAML where the name ends so."""
+        document = self.model_dump(mode="json")
+        if path.suffix in (".yaml", ".yml"):
+            write_text(path, yaml.safe_dump(document, sort_keys=False))
+        else:
+            write_text(path, self.model_dump_json(indent=2) + "\n")
+
+    @staticmethod
+    def load(path: str | Path) -> Recipe:
+        """Read a JSON or YAML file; `UserError` where it is missing, damaged or wrong."""
+        path = Path(path)
+        try:
+            with explain_disk_errors(path):
+                document = yaml.safe_load(path.read_text(encoding="utf-8")[:1_000_000])  # JSON is YAML
+        except FileNotFoundError:
+            raise UserError(f"recipe file {path} does not exist") from None
+        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError, RecursionError):
+            raise UserError(f"recipe file {path} is neither YAML nor JSON") from None
+        if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+            raise UserError(f"recipe file {path} must hold fields and their values")
+        return Recipe(**document)
+
+    def command(self) -> str:
+        """The same run as a command line, without the fields that have their default."""
+        words = ["python", "-m", "segmodels", "train"]
+        plain = Recipe(data=self.data, backbone=self.backbone)
+        for name in Recipe.model_fields:
+            value = getattr(self, name)
+            if name == "options":
+                words += [word for key, v in value.items() for word in ("--option", f"{key}={_word(v)}")]
+            elif name == "data" or value != getattr(plain, name) or (name == "backbone" and value != PLAIN):
+                words += [f"--{name.replace('_', '-')}", _word(value)]
+        return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return ",".join(str(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

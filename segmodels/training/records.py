@@ -1,0 +1,103 @@
+"""What a run writes while it goes: rows of figures, sample predictions, the best checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segmodels.data.dataset import ClassLabel
+from segmodels.data.prepare import Prepared
+from segmodels.files import replacing, write_json
+from segmodels.hub.card import write_card
+from segmodels.hub.checkpoint import Spec, write_checkpoint
+from segmodels.prediction.masks import overlay, write_image, write_indexed_mask
+from segmodels.training.runs import Run, read_rows
+
+if TYPE_CHECKING:
+    from segmodels.backend import keras
+
+#: Pictures predicted after each epoch.
+SAMPLES = 4
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add a line to a CSV file in one write; the first line of a new file names the columns."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+
+
+def cut_rows(path: Path, epoch: int, step: int = 0) -> None:
+    """Keep the rows of the first `epoch` epochs and of `step` steps of the next; a resumed run writes the others again."""
+
+    def happened(row: dict[str, Any]) -> bool:
+        return row["epoch"] <= epoch or (row["epoch"] == epoch + 1 and row.get("step", step + 1) <= step)
+
+    if not (rows := [row for row in read_rows(path) if happened(row)]):
+        path.unlink(missing_ok=True)
+        return
+    with replacing(path) as part:
+        for row in rows:
+            append_row(part, row)
+
+
+class Samples:
+    """The same few validation pictures after each epoch, spread over the split.
+
+    `samples/index.json` names them; `N-image.png`, `N-truth.png` and `N-epoch-0001.png` are what they show.
+    """
+
+    def __init__(self, run: Run, data: Prepared) -> None:
+        self.folder = run.path / "samples"
+        self.labels = data.dataset.classes
+        self.indices = sorted({int(i) for i in np.linspace(0, len(data) - 1, SAMPLES)})
+        self.folder.mkdir(exist_ok=True)
+        for number, index in enumerate(self.indices):
+            write_image(self.folder / f"{number}-image.png", data.images[index])
+            write_indexed_mask(self.folder / f"{number}-truth.png", data.masks[index], self.labels)
+        write_json(self.folder / "index.json", {"ids": [data.ids[index] for index in self.indices]})
+
+    def write(self, epoch: int, predictions: dict[int, np.ndarray]) -> None:
+        """Keep the predicted class ids, uint8 `(size, size)`, of the sampled indices."""
+        for number, index in enumerate(self.indices):
+            write_indexed_mask(self.folder / f"{number}-epoch-{epoch:04d}.png", predictions[index], self.labels)
+
+    def previews(self, data: Prepared, predictions: dict[int, np.ndarray]) -> list[np.ndarray]:
+        """Picture, truth and prediction side by side, uint8 `(size, 3 * size, 3)`, of each sample."""
+        return [_side_by_side(data.images[i], data.masks[i], predictions[i], self.labels) for i in self.indices]
+
+
+def save_best(
+    run: Run, model: keras.Model, spec: Spec, metrics: dict[str, Any], previews: Sequence[np.ndarray]
+) -> None:
+    """Put a whole checkpoint directory in the place of the one before."""
+    with replacing(run.best) as part:
+        (part / "previews").mkdir(parents=True)
+        write_checkpoint(part, model, spec)
+        write_json(part / "metrics.json", metrics)
+        for number, picture in enumerate(previews):
+            write_image(part / "previews" / f"{number}.png", picture)
+        write_card(part, spec, metrics)
+    copy_history(run)
+
+
+def copy_history(run: Run) -> None:
+    """Keep `history.csv` of the best checkpoint at what the run has gone through."""
+    if run.best.is_dir() and (run.path / "metrics.csv").is_file():
+        with replacing(run.best / "history.csv") as part:
+            shutil.copyfile(run.path / "metrics.csv", part)
+
+
+def _side_by_side(
+    image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, labels: Sequence[ClassLabel]
+) -> np.ndarray:
+    return np.concatenate([image, overlay(image, truth, labels), overlay(image, prediction, labels)], axis=1)
+

@@ -1,0 +1,253 @@
+"""Runs on disk: the run directory, its status, and who is allowed to write it. Loads no Keras.
+
+The app, the command line and the trainer are separate processes that meet only in these files.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from segmodels.errors import UserError
+from segmodels.files import explain_disk_errors, read_json, write_json
+from segmodels.home import home
+from segmodels.recipe import Recipe
+
+#: States in which a trainer should be alive; if its lock is free it was interrupted.
+ALIVE = ("queued", "running")
+#: States from which `resume` continues.
+RESUMABLE = ("paused", "stopped", "interrupted", "failed")
+
+#: Seconds that a started process has to take its lock before the run counts as interrupted.
+START_GRACE = 60.0
+
+
+def runs_folder() -> Path:
+    return home() / "runs"
+
+
+class Run:
+    """A run directory, wherever it was started. Reading is always safe; writing is the trainer's, which holds the lock."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).resolve()
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint directory of the best epoch so far."""
+        return self.path / "best"
+
+    @property
+    def last(self) -> Path:
+        """The state to resume from."""
+        return self.path / "last"
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe.load(self.path / "recipe.json")
+
+    @classmethod
+    def create(cls, recipe: Recipe, path: str | Path | None = None) -> Run:
+        """Make a run directory that holds the recipe and the state `queued`.
+
+        Raises:
+            UserError: `path` holds a run already, or cannot be written.
+        """
+        if path is None:
+            runs_folder_ = runs_folder()
+            stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+            encoder = "" if recipe.backbone == "none" else f"-{recipe.backbone}"
+            name = f"{stamp}-{recipe.data}-{recipe.architecture}{encoder}"
+            candidates: Iterator[Path] = (runs_folder_ / f"{name}{f'-{n}' if n else ''}" for n in range(1000))
+        else:
+            path = Path(path).expanduser()
+            if (path / "recipe.json").exists():
+                raise UserError(f"{path} holds a run already: continue it with --resume, or choose another folder")
+            if path.is_dir() and any(path.iterdir()):
+                raise UserError(f"{path} is not empty: choose a new folder for the run")
+            candidates = iter((path,))
+        for candidate in candidates:
+            with explain_disk_errors(candidate):
+                candidate.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    candidate.mkdir(exist_ok=path is not None)
+                except FileExistsError:
+                    continue
+                run = cls(candidate)
+                run.write_status(state="queued", epoch=0, epochs=recipe.epochs, step=0, created=time.time())
+                recipe.save(run.path / "recipe.json")  # last: a folder without it is no run
+                return run
+        raise UserError(f"cannot make a folder for the run below {runs_folder()}")
+
+    def status(self) -> dict[str, Any]:
+        """`status.json` as it stands, with `state` corrected to "interrupted" where nobody is at work any more."""
+        try:
+            status = read_json(self.path / "status.json")
+        except UserError:
+            status = {"state": "interrupted", "error": "its status.json is missing or damaged"}
+        if status.get("state") in ALIVE and not self.locked():
+            fresh = time.time() - status.get("heartbeat", 0) < START_GRACE
+            if status["state"] == "running" or not fresh:
+                # Read once more: the trainer may have finished between the two looks.
+                with suppress(UserError):
+                    status = read_json(self.path / "status.json")
+                if status.get("state") in ALIVE:
+                    status = {**status, "state": "interrupted", "error": status.get("error") or "its process ended"}
+        return status
+
+    @property
+    def state(self) -> str:
+        return self.status()["state"]
+
+    def write_status(self, **changes: Any) -> None:
+        """Change some fields of `status.json`, as a whole file, and set its heartbeat to now."""
+        try:
+            status = read_json(self.path / "status.json")
+        except UserError:
+            status = {}
+        write_json(self.path / "status.json", {**status, **changes, "heartbeat": time.time()})
+
+    def history(self) -> list[dict[str, Any]]:
+        """`metrics.csv`: a row an epoch."""
+        return read_rows(self.path / "metrics.csv")
+
+    def steps(self) -> list[dict[str, Any]]:
+        """`steps.csv`: a row a step."""
+        return read_rows(self.path / "steps.csv")
+
+    def log(self, lines: int = 200) -> str:
+        """The end of `log.txt`."""
+        try:
+            with (self.path / "log.txt").open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - 200 * lines))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def request(self, what: str) -> None:
+        """Ask the trainer to "stop" or "pause" after its present step. `UserError` where none is at work."""
+        if self.state not in ALIVE:
+            raise UserError(f"run {self.id} is {self.state}: there is nothing to {what}")
+        write_json(self.path / "request.json", {"request": what})
+
+    def take_request(self) -> str | None:
+        """What was asked of the trainer, once; None where nothing was."""
+        try:
+            wanted = read_json(self.path / "request.json").get("request")
+        except (UserError, AttributeError):
+            return None
+        finally:
+            (self.path / "request.json").unlink(missing_ok=True)
+        return wanted if wanted in ("stop", "pause") else None
+
+    def delete(self) -> None:
+        """Remove the directory; `UserError` while a trainer is at work in it."""
+        if self.state in ALIVE:
+            raise UserError(f"run {self.id} is {self.state}: stop it first")
+        shutil.rmtree(self.path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; `UserError` where another does.
+
+        The operating system frees the lock however the process ends, which a stored process id cannot tell.
+        """
+        lock = FileLock(self.path / "lock")
+        try:
+            with explain_disk_errors(self.path):
+                lock.acquire(timeout=2)  # longer than a look by `locked` takes
+        except Timeout:
+            raise UserError(f"run {self.id} is already being trained by another process") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def locked(self) -> bool:
+        """Whether a trainer holds the run."""
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            return True
+        lock.release()
+        return False
+
+
+def list_runs() -> list[Run]:
+    """All runs of the home, newest first."""
+    folder = runs_folder()
+    found = [path for path in folder.iterdir() if (path / "recipe.json").is_file()] if folder.is_dir() else []
+    return [Run(path) for path in sorted(found, key=lambda path: path.name, reverse=True)]
+
+
+def find_run(name: str | Path) -> Run:
+    """A run by its id or its directory; `UserError` where there is none."""
+    for path in (Path(name), runs_folder() / str(name)):
+        if (path / "recipe.json").is_file():
+            return Run(path)
+    raise UserError(f"there is no run {str(name)!r}: `python -m segmodels runs list` names them")
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """The checkpoint directory that a MODEL names: the directory itself, a run's id, or a run directory (its best)."""
+    path = Path(name).expanduser()
+    if (path / "segmodels.json").is_file():
+        return path
+    if re.fullmatch(r"[\w.+-]+", str(name)) and (home() / str(name) / "segmodels.json").is_file():
+        return home() / str(name)
+    try:
+        run = find_run(path)
+    except UserError:
+        raise UserError(
+            f"{str(name)!r} is neither a checkpoint directory nor a run: give a folder with a segmodels.json, "
+            "or an id of `python -m segmodels runs list`"
+        ) from None
+    if not run.best.exists():
+        raise UserError(f"run {run.id} ({run.state}) has no checkpoint yet: it is written after the first epoch")
+    return run.best
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a CSV file with numbers as numbers; a last line that is still being written is left out."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return []
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    return [{key: _number(value) for key, value in row.items() if key} for row in csv.DictReader(lines)]
+
+
+def _number(text: str | None) -> float | int | None:
+    try:
+        return int(text or "")
+    except ValueError:
+        pass
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+def whereabouts() -> dict[str, Any]:
+    """Which process on which host writes a run, for people to read; liveness is the lock's."""
+    return {"pid": os.getpid(), "host": socket.gethostname()}

@@ -1,0 +1,193 @@
+"""`train`: one run from start to end, with its lock, its status and its signals."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from segmodels.errors import UserError
+from segmodels.recipe import Recipe
+from segmodels.training.reporter import Reporter
+from segmodels.training.runs import RESUMABLE, Run, find_run, whereabouts
+
+#: Seconds between two writes of `status.json`; more often only when the state changes.
+HEARTBEAT = 1.0
+
+
+def train(
+    recipe: Recipe | None = None,
+    *,
+    run_dir: str | Path | None = None,
+    resume: str | Path | Run | None = None,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Train, and return the run when it has finished or was stopped.
+
+    Args:
+        recipe: what to train; left out when resuming.
+        run_dir: where to write; by default a new folder in the home's `runs/`. A folder that was prepared with
+            `Run.create` and not started yet is taken as it is.
+        resume: a run, its id or its directory, to go on with from where it was saved last.
+        reporter: told how it goes; by default nobody.
+
+    Raises:
+        UserError: a run that another process trains, data or weights that are missing, a loss that is not a number,
+            too little memory; the run's state is then "failed" and its `status.json` has the reason.
+    """
+    run = _run_for(recipe, run_dir, resume)
+    with run.lock():
+        before = run.status()
+        started = before.get("state") not in ("queued", "interrupted") or (run.path / "steps.csv").exists()
+        going_on = resume is not None and run.last.exists()
+        if resume is None and started:
+            raise UserError(f"run {run.id} was started already ({before['state']}): continue it with --resume {run.id}")
+        (run.path / "request.json").unlink(missing_ok=True)
+        with _Status(run) as status, _signals() as signalled:
+            from segmodels.training.trainer import Interrupted, Trainer  # loads Keras: only now, with the lock held
+
+            def wanted() -> str | None:
+                return signalled() or (run.take_request() if (run.path / "request.json").exists() else None)
+
+            status.update(device=_device(), backend=_versions())
+            try:
+                trainer = Trainer(
+                    run.recipe,
+                    run,
+                    update=status.update,
+                    wanted=wanted,
+                    reporter=reporter or Reporter(),
+                    resume=going_on,
+                )
+                trainer.fit()
+                status.end("finished")
+            except Interrupted as reason:
+                status.end({"stop": "stopped", "pause": "paused"}.get(str(reason), "interrupted"))
+            except UserError as error:
+                status.end("failed", error=str(error))
+                raise
+            except Exception as error:
+                if not _out_of_memory(error):
+                    status.end("failed", error=f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
+                    raise
+                text = (
+                    f"not enough memory for batch_size {run.recipe.batch_size} at image_size {run.recipe.image_size}: "
+                    "halve one of them"
+                )
+                status.end("failed", error=text)
+                raise UserError(text) from None
+    return run
+
+
+def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Path | Run | None) -> Run:
+    if resume is not None:
+        if recipe is not None:
+            raise UserError("a run is resumed under its own recipe: leave the recipe out, or start a new run")
+        run = resume if isinstance(resume, Run) else find_run(resume)
+        if (state := run.state) not in RESUMABLE:
+            raise UserError(f"run {run.id} is {state}: only a {', '.join(RESUMABLE)} run can be resumed")
+        return run
+    if recipe is None:
+        raise UserError("train needs a recipe, or a run to resume")
+    if run_dir is not None and (Path(run_dir) / "recipe.json").is_file():
+        run = Run(run_dir)
+        if run.recipe == recipe and run.status().get("state") == "queued":
+            return run
+    return Run.create(recipe, run_dir)
+
+
+class _Status:
+    """Writes `status.json` from memory: at once when the state changes, else once a heartbeat from a thread of its own,
+    so that it stays fresh while the network compiles and costs the training loop nothing."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.fields: dict[str, Any] = {}
+        self.guard = threading.Lock()
+        self.done = threading.Event()
+
+    def __enter__(self) -> _Status:
+        self.run.write_status(state="running", started=time.time(), error=None, phase="starting", **whereabouts())
+        self.thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if not self.done.is_set():  # left by something that train() does not catch, such as a second Ctrl-C
+            self.end("interrupted", error=f"{type(error).__name__}" if error else None)
+
+    def update(self, **fields: Any) -> None:
+        with self.guard:
+            self.fields.update(fields)
+
+    def end(self, state: str, error: str | None = None) -> None:
+        self.done.set()
+        self.thread.join()
+        with self.guard:
+            self.run.write_status(
+                **{**self.fields, "state": state, "error": error, "phase": state, "ended": time.time(), "seconds_left": 0}
+            )
+
+    def _beat(self) -> None:
+        while not self.done.wait(HEARTBEAT):
+            with self.guard:
+                fields = dict(self.fields)
+            with contextlib.suppress(OSError, UserError):  # a full disk must not end the heartbeat
+                self.run.write_status(**fields)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Any]:
+    """Turn SIGTERM and the first Ctrl-C into a request that the loop honours with everything saved."""
+    received: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+
+    def handle(number: int, _: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append("signal" if number == signal.SIGTERM else "stop")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _device() -> str:
+    """The device of the engine that is loaded now."""
+    from segmodels.backend import backend_name
+    from segmodels.device import device
+
+    if backend_name() == "jax":
+        import jax
+
+        found = jax.devices()[0]
+        return device().name if found.platform == "cpu" else found.device_kind
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return device().name if device().kind == "cpu" else "cpu"
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+
+
+def _versions() -> str:
+    from segmodels.backend import backend_name, keras
+
+    engine = __import__(backend_name())
+    return f"{backend_name()} {engine.__version__}, keras {keras.__version__}, python {platform.python_version()}"
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    return "RESOURCE_EXHAUSTED" in str(error) or type(error).__name__ == "ResourceExhaustedError"
