@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -31,11 +30,11 @@ def replacing(path: Path) -> Iterator[Path]:
             if beside.is_dir() and path.exists():
                 aside = previous(path)
                 shutil.rmtree(aside, ignore_errors=True)
-                os.replace(path, aside)
-                os.replace(beside, path)
+                path.replace(aside)
+                beside.replace(path)
                 shutil.rmtree(aside, ignore_errors=True)
             else:
-                os.replace(beside, path)
+                beside.replace(path)
         finally:
             if beside.is_dir():
                 shutil.rmtree(beside, ignore_errors=True)
@@ -60,7 +59,9 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"no space left on the disk of {path}: free some, or set SEGMODELS_HOME elsewhere") from None
+            raise UserError(
+                f"no space left on the disk of {path}: free some, or set SEGMODELS_HOME elsewhere"
+            ) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError(f"cannot write to {path}: choose another place, or set SEGMODELS_HOME") from None
         raise

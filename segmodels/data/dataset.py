@@ -90,7 +90,7 @@ class Dataset(ABC):
         raise UserError(f"{self.name} has no instance labels")
 
     def read(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Picture and mask, checked against each other and against the classes. Raises `UserError` naming the sample."""
+        """Picture and mask, checked against each other and the classes. Raises `UserError` that names the sample."""
         image = self.read_image(sample)
         mask = self.read_mask(sample)
         if image.shape[:2] != mask.shape:
@@ -99,7 +99,8 @@ class Dataset(ABC):
         wrong = np.setdiff1d(np.unique(mask), [*range(len(self.classes)), IGNORE])
         if len(wrong):
             raise UserError(
-                f"{sample.id}: mask value {wrong[0]} is no class of {self.name} (0 to {len(self.classes) - 1}, {IGNORE} for ignore)"
+                f"{sample.id}: mask value {wrong[0]} is no class of {self.name} "
+                f"(0 to {len(self.classes) - 1}, {IGNORE} for ignore)"
             )
         return image, mask
 

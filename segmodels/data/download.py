@@ -515,7 +515,7 @@ class _Metered(io.RawIOBase):
     """A stream that refuses to be read further than the members so far account for.
 
     tarfile reads a member's long name or extended header into memory whatever length it claims, before anyone is asked;
-    here such a claim ends after a mebibyte.
+    here such a claim ends after a mebibyte, and so does what follows the last member.
     """
 
     HEADERS = 1 << 20
@@ -537,7 +537,7 @@ class _Metered(io.RawIOBase):
         data = self.plain.read(min(size, _CHUNK) if size >= 0 else _CHUNK)
         self.left -= len(data)
         if self.left < 0:
-            raise UserError(f"{self.archive.name}: a member's header is larger than any real one; nothing was unpacked")
+            raise UserError(f"{self.archive.name}: more data than its members account for; refused")
         self.after_read()
         return data
 
@@ -581,6 +581,9 @@ def _each_member(
                         )
                     metered.allow(member.size)
                     action(tar, member)
+            # The checksum of the whole stands at the end, behind the padding at which tarfile stops.
+            while metered.read(_CHUNK):
+                pass
     if archives:
         report(sum(sizes), sum(sizes), f"{verb} {archives[-1].name}")
 
@@ -591,7 +594,7 @@ def _check_member(member: tarfile.TarInfo, archive: Path) -> None:
     shown = ascii(name[:80])
     if member.issym() or member.islnk():
         raise UserError(f"{archive.name}: {shown} is a link; refused")
-    if not (member.isdir() or member.isreg()) or member.issparse():
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or member.issparse():
         raise UserError(f"{archive.name}: {shown} is neither a plain file nor a folder; refused")
     parts = name.split("/")
     if name.startswith("/") or ".." in parts or re.search(r"[\\:]", name):

@@ -56,7 +56,7 @@ def read_mask(source: Path | bytes | BinaryIO, *, name: str | None = None) -> np
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize uint8 `(h, w, 3)` with an anti-aliased bilinear filter: how every model here sees a picture at another size."""
+    """Resize uint8 `(h, w, 3)`, bilinear with anti-aliasing: how every model here sees a picture at another size."""
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -44,7 +44,7 @@ class ConfusionMatrix:
         return _ratio(2 * hits, true + predicted)
 
     def precision(self) -> np.ndarray:
-        """Share of the pixels predicted as a class that are of it, `(classes,)`; 0 where a true class is never predicted."""
+        """Share of a class's predicted pixels that are right, `(classes,)`; 0 where a true class is never predicted."""
         hits, true, predicted = self._parts()
         return np.where((predicted == 0) & (true > 0), 0.0, _ratio(hits, predicted))
 
@@ -54,7 +54,7 @@ class ConfusionMatrix:
         return _ratio(hits, true)
 
     def figures(self) -> dict[str, float]:
-        """The figures of the whole: means are over the classes that are in the truth, `f1` is of macro precision and recall."""
+        """The figures of the whole. Means are over the classes in the truth; `f1` is of macro precision and recall."""
         total = self.counts.sum()
         precision, recall = self._mean(self.precision()), self._mean(self.recall())
         return {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,21 +116,27 @@ def _batches(
 
     batch: list[_Example] = []
     with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting = []
-        for sample in [*samples, *[None] * (2 * BATCH)]:
-            if sample is not None:
-                waiting.append(pool.submit(read, sample))
-            if len(waiting) > 2 * BATCH or (sample is None and waiting):
-                result = waiting.pop(0).result()
-                if isinstance(result, str):
-                    reporter.note(f"skipped: {result}")
-                else:
-                    batch.append(result)
+        for result in _ahead(pool, read, samples):
+            if isinstance(result, str):
+                reporter.note(f"skipped: {result}")
+                continue
+            batch.append(result)
             if len(batch) == BATCH:
                 yield batch
                 batch = []
     if batch:
         yield batch
+
+
+def _ahead(pool: ThreadPoolExecutor, read: Callable[[Sample], Any], samples: list[Sample]) -> Iterator[Any]:
+    """Results in order, of which no more than two batches wait: memory does not grow with the split."""
+    waiting: deque[Future] = deque()
+    for sample in samples:
+        waiting.append(pool.submit(read, sample))
+        if len(waiting) > 2 * BATCH:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _check_classes(predictor: Predictor, dataset: Dataset) -> None:

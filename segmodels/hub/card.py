@@ -30,7 +30,9 @@ def card(spec: Spec, metrics: dict[str, Any], previews: list[Path]) -> str:
         "---",
         f"# {row.title}{backbone}, trained on {data}",
         "",
-        f"{len(spec.classes)} classes: " + ", ".join(f"{label.name} (`{label.colour}`)" for label in spec.classes) + ".",
+        f"{len(spec.classes)} classes: "
+        + ", ".join(f"{label.name} (`{label.colour}`)" for label in spec.classes)
+        + ".",
         f"Pictures are seen at {spec.input.size} x {spec.input.size} pixels and answered at their own size.",
         f"{row.title}: {row.paper}.",
         "",

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from segmodels.errors import UserError, choose, explain
+from segmodels.errors import choose, explain
 from segmodels.models import backbones
 
 

@@ -27,7 +27,7 @@ class Backbone:
         taps: layer names of the features at strides 2, 4, 8, 16, 32.
         scaling: "minus-one-to-one", what it was trained to see pixels 0..255 as.
         parameters: its parameter count without the classifier.
-        weights: ImageNet weights by file name, all looked up in `SEGMODELS_WEIGHTS_DIR`; the first is what is downloaded.
+        weights: files of ImageNet weights, all looked up in `SEGMODELS_WEIGHTS_DIR`; the first is downloaded.
         url: the folder on the web that holds the first of `weights`.
         paper: author, year, title, arXiv number.
     """
@@ -114,11 +114,13 @@ def load_weights(network: Any, name: str, weights: str | Path) -> None:
         network.load_weights(str(path))
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} does not hold weights of {backbone_row(name).title} without its top ({reason})") from None
+        raise UserError(
+            f"{path} does not hold weights of {backbone_row(name).title} without its top ({reason})"
+        ) from None
 
 
 def imagenet_weights(name: str) -> Path:
-    """The file of a backbone's ImageNet weights: from `SEGMODELS_WEIGHTS_DIR` by name, else Keras' cache or download."""
+    """A backbone's file of ImageNet weights: from `SEGMODELS_WEIGHTS_DIR` by name, else Keras' cache or download."""
     row = backbone_row(name)
     folder = weights_folder()
     for file_name in row.weights if folder else ():

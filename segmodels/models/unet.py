@@ -28,7 +28,9 @@ class UNetOptions(BaseModel):
         (256, 128, 64, 32, 16), description="decoder channels at strides 16, 8, 4, 2, 1"
     )
     convs: int = Field(2, ge=1, le=4, description="convolutions a level")
-    norm: Literal["batch", "instance", "group", "none"] = Field("batch", description="normalisation after each convolution")
+    norm: Literal["batch", "instance", "group", "none"] = Field(
+        "batch", description="normalisation after each convolution"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="share of bottleneck features dropped in training")
     upsample: Literal["transpose", "bilinear"] = Field(
         "transpose", description="how the decoder enlarges: learned 2x2 transposed convolution, or bilinear"
@@ -108,7 +110,9 @@ def _up_and_join(x: Any, skip: Any, width: int, name: str, options: UNetOptions)
     from segmodels.models.layers import Upsample
 
     if options.upsample == "transpose":
-        x = keras.layers.Conv2DTranspose(width, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_transpose")(x)
+        x = keras.layers.Conv2DTranspose(width, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_transpose")(
+            x
+        )
     else:
         x = Upsample(2, name=f"{name}_bilinear")(x)
     if skip is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -118,7 +118,7 @@ def _as_rgb(picture: Picture, name: str | None) -> np.ndarray:
     return read_image(Path(picture) if isinstance(picture, str) else picture, name=name)
 
 
-def _compiled(model: keras.Model):  # noqa: ANN202
+def _compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
     """The forward pass compiled once a shape: twice as fast as `model.predict` for one picture."""
     from segmodels.backend import backend_name
 

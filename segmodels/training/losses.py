@@ -1,7 +1,7 @@
 """Losses on logits, alone or as a weighted sum; the ignore label counts in none.
 
 Each takes `masks`, class ids `(batch, height, width)` (`IGNORE` where nothing counts) or one-hot
-`(batch, height, width, classes)`; `logits`, `(batch, height, width, classes)`; and `class_weights`, `(classes,)` or None.
+`(batch, height, width, classes)`; `logits`, `(batch, height, width, classes)`; and `class_weights`, `(classes,)`.
 Sums run in float32 whatever the network computes in. Keras is loaded when a loss is called, not before.
 """
 
@@ -72,8 +72,7 @@ def make_loss(text: str, class_weights: tuple[float, ...] | None = None) -> Loss
     terms = parse_loss(text)
 
     def loss(masks: Any, logits: Any) -> Any:
-        total = sum(weight * LOSSES[name](masks, logits, class_weights) for weight, name in terms)
-        return total
+        return sum(weight * LOSSES[name](masks, logits, class_weights) for weight, name in terms)
 
     loss.__name__ = "_plus_".join(name for _, name in terms)
     return loss

@@ -36,7 +36,7 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
 
 def cut_rows(path: Path, epoch: int, step: int = 0) -> None:
-    """Keep the rows of the first `epoch` epochs and of `step` steps of the next; a resumed run writes the others again."""
+    """Keep the rows of the first `epoch` epochs and `step` steps of the next; a resumed run writes the others again."""
 
     def happened(row: dict[str, Any]) -> bool:
         return row["epoch"] <= epoch or (row["epoch"] == epoch + 1 and row.get("step", step + 1) <= step)
@@ -100,4 +100,3 @@ def _side_by_side(
     image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, labels: Sequence[ClassLabel]
 ) -> np.ndarray:
     return np.concatenate([image, overlay(image, truth, labels), overlay(image, prediction, labels)], axis=1)
-

@@ -38,7 +38,7 @@ def runs_folder() -> Path:
 
 
 class Run:
-    """A run directory, wherever it was started. Reading is always safe; writing is the trainer's, which holds the lock."""
+    """A run directory, wherever it was started. Anyone may read; only the trainer, which holds the lock, writes."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).resolve()

@@ -35,13 +35,12 @@ class Position:
     best_epoch: int = 0
 
 
-def save_state(
-    folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, position: Position
-) -> None:
+def save_state(folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, position: Position) -> None:
     """Write every variable of the network (seed generators of Dropout too) and of the optimizer, and the position."""
     with replacing(folder) as part:
         part.mkdir()
-        np.savez(part / "variables.npz", **{_key(i): np.asarray(v) for i, v in enumerate(_variables(model, optimizer))})
+        arrays: dict[str, Any] = {_key(i): np.asarray(v) for i, v in enumerate(_variables(model, optimizer))}
+        np.savez(part / "variables.npz", **arrays)
         write_json(part / "position.json", vars(position))
 
 

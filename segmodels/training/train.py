@@ -130,7 +130,14 @@ class _Status:
         self.thread.join()
         with self.guard:
             self.run.write_status(
-                **{**self.fields, "state": state, "error": error, "phase": state, "ended": time.time(), "seconds_left": 0}
+                **{
+                    **self.fields,
+                    "state": state,
+                    "error": error,
+                    "phase": state,
+                    "ended": time.time(),
+                    "seconds_left": 0,
+                }
             )
 
     def _beat(self) -> None:

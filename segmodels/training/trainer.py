@@ -76,6 +76,7 @@ class Trainer:
         if resume:
             cut_rows(run.path / "metrics.csv", self.position.epoch)
             cut_rows(run.path / "steps.csv", self.position.epoch, self.position.step)
+        self.epoch_seconds = [float(row["seconds"]) for row in run.history()]
 
     def fit(self) -> None:
         """Train until the last epoch is done; `Interrupted` where `wanted` ends it before."""
@@ -203,15 +204,19 @@ class Trainer:
         speed = self.loader.batch_size * position.step / position.seconds if position.step > 3 else None
         left = self._seconds_left(epoch, position.step) if speed else None
         self.update(phase="training", step=position.step, images_per_second=speed, seconds_left=left)
-        self.reporter.step({**row, "running_mean_iou": confusion.figures()["mean_iou"],
-                            "running_loss": position.losses / position.step}, self.steps)
+        self.reporter.step(
+            {
+                **row,
+                "running_mean_iou": confusion.figures()["mean_iou"],
+                "running_loss": position.losses / position.step,
+            },
+            self.steps,
+        )
 
     def _seconds_left(self, epoch: int, step: int) -> float:
         """From the mean step of this epoch; epochs that are through count with what validating them took."""
-        rows = self.run.history() if step == 1 or not hasattr(self, "past") else self.past
-        self.past = rows
         a_step = self.position.seconds / max(1, step)
-        an_epoch = float(np.median([row["seconds"] for row in rows])) if rows else a_step * self.steps * 1.1
+        an_epoch = float(np.median(self.epoch_seconds)) if self.epoch_seconds else a_step * self.steps * 1.1
         return a_step * (self.steps - step) + an_epoch * (self.recipe.epochs - epoch - 1)
 
     def _validate(self) -> tuple[float, ConfusionMatrix, dict[int, np.ndarray]]:
@@ -242,13 +247,12 @@ class Trainer:
             "val_loss": val_loss,
             **{f"val_{key}": value for key, value in val_figures.items()},
             **{f"val_iou_{entry['name']}": entry["iou"] for entry in by_class},
-            "learning_rate": learning_rate(
-                self.recipe, number * self.steps - 1, self.steps * self.recipe.epochs
-            ),
+            "learning_rate": learning_rate(self.recipe, number * self.steps - 1, self.steps * self.recipe.epochs),
             "images_per_second": self.loader.batch_size * position.step / max(position.seconds, 1e-9),
             "seconds": position.seconds + time.monotonic() - began,
         }
         append_row(self.run.path / "metrics.csv", row)
+        self.epoch_seconds.append(row["seconds"])
         self.samples.write(number, sampled)
         if val_figures["mean_iou"] > position.best:
             position.best, position.best_epoch = val_figures["mean_iou"], number

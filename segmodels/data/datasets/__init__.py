@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from segmodels.data.dataset import Dataset
-from segmodels.errors import choose
+from segmodels.data.dataset import SPLITS, Dataset
+from segmodels.errors import UserError, choose
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,27 @@ def open_dataset(name: str, root: str | Path | None = None, *, split_seed: int =
         UserError: an unknown name, or files that are missing, with what to do.
     """
     return dataset_type(name)(root=root, split_seed=split_seed)
+
+
+def list_datasets() -> list[dict[str, Any]]:
+    """Every data set: name, title, description, licence, classes, counts a split, where its files are or why not."""
+    rows = []
+    for name in DATASETS:
+        kind = dataset_type(name)
+        row: dict[str, Any] = {
+            "name": name,
+            "title": kind.title,
+            "description": kind.description,
+            "licence": kind.licence,
+            "source": kind.source,
+            "classes": [label.name for label in kind.classes],
+        }
+        try:
+            dataset = open_dataset(name)
+            counts = {split: len(dataset.samples(split)) for split in SPLITS}
+            row |= {**counts, "here": "yes" if dataset.root else "built in", "problem": None}
+            row["root"] = str(dataset.root) if dataset.root else None
+        except UserError as error:
+            row |= {**dict.fromkeys(SPLITS), "here": "no", "problem": str(error), "root": None}
+        rows.append(row)
+    return rows

@@ -1,0 +1,67 @@
+"""The home page: what there is, and where to begin. `streamlit run app.py`"""
+
+import streamlit as st
+
+from segmodels.data.datasets import DATASETS, list_datasets
+from segmodels.device import device
+from segmodels.models.architectures import ARCHITECTURES
+from segmodels.training.runs import ALIVE, list_runs
+from ui.frame import in_place, page, plain
+
+page("segmodels", ":material/texture:", "Semantic segmentation that you can see, train, compare and use.")
+
+found = device()
+st.markdown(f":material/memory: Training runs on **{plain(str(found))}**.")
+if found.note:
+    st.warning(plain(found.note), icon=":material/info:")
+
+runs = list_runs()
+states = {run.id: run.state for run in runs}
+alive = [run for run in runs if states[run.id] in ALIVE]
+usable = [run for run in runs if run.best.exists()]
+
+browse, train, predict = st.columns(3, border=True)
+with browse:
+    st.subheader(":material/photo_library: Browse")
+    st.write(f"{len(DATASETS)} data sets, picture by picture with their masks. Two of them need no download.")
+    st.page_link("pages/1_Browse.py", label="Look at the pictures", icon=":material/arrow_forward:")
+with train:
+    st.subheader(":material/model_training: Train")
+    titles = ", ".join(row.title for row in ARCHITECTURES.values())
+    st.write(f"{titles}: plain or on a pretrained encoder. Watch the curves and the masks while it learns.")
+    st.page_link("pages/2_Train.py", label="Train a model", icon=":material/arrow_forward:")
+with predict:
+    st.subheader(":material/draw: Predict")
+    count = f"{len(usable)} trained model{'s' if len(usable) != 1 else ''}" if usable else "No trained model yet"
+    st.write(f"{count}. Drop in a photo and get its mask at the photo's own size.")
+    st.page_link("pages/4_Predict.py", label="Get a mask", icon=":material/arrow_forward:")
+
+if alive:
+    st.subheader("In progress")
+    for run in alive:
+        status = run.status()
+        st.page_link(
+            "pages/2_Train.py",
+            label=f"{run.id}: epoch {status.get('epoch', 0)} of {status.get('epochs', '?')}",
+            icon=":material/play_circle:",
+            query_params={"run": run.id},
+        )
+elif not runs:
+    st.info(
+        "New here? Train a small U-Net on **toy\\-pets**: it needs no download and takes a few minutes on a laptop. "
+        "Then hand it a picture.",
+        icon=":material/flag:",
+    )
+
+st.subheader("Data sets")
+with in_place():
+    for row in list_datasets():
+        counts = f"{row['train']} / {row['validation']} / {row['test']}" if row["here"] != "no" else "not here yet"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.page_link(
+                "pages/1_Browse.py",
+                label=f"**{row['title']}**",
+                icon=":material/folder:",
+                query_params={"data": row["name"]},
+            )
+            st.caption(f"{plain(row['description'])} Training / validation / test pictures: {counts}.")

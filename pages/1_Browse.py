@@ -1,0 +1,73 @@
+"""Browse: a data set's pictures with their masks, page by page."""
+
+import streamlit as st
+
+from segmodels.data.dataset import SPLITS
+from ui import cached, charts
+from ui.data_choice import choose_data
+from ui.frame import in_place, page, plain
+
+PER_PAGE = 12
+
+page("Browse", ":material/photo_library:", "The pictures of a data set with their masks laid over.")
+
+
+def main() -> None:
+    chosen = choose_data()
+    if chosen is None:
+        return
+    name, root = chosen
+    opened = cached.dataset(name, root)
+    labels = opened.classes
+
+    split_column, class_column, opacity_column = st.columns([2, 3, 2], vertical_alignment="bottom")
+    split = split_column.segmented_control(
+        "Split", SPLITS, default="train", required=True, key="split", bind="query-params"
+    )
+    wanted = class_column.pills(
+        "Only pictures with all of", [label.name for label in labels], selection_mode="multi", key="with"
+    )
+    opacity = opacity_column.slider("Mask opacity", 0, 100, 50, 5, format="%d %%", key="opacity") / 100
+
+    counts = cached.class_counts(name, root, split)
+    has = counts.pixels > 0
+    wanted_ids = [i for i, label in enumerate(labels) if label.name in wanted]
+    kept = [sid for sid, row in zip(counts.ids, has, strict=True) if all(row[i] for i in wanted_ids)]
+
+    about, chart = st.columns([3, 2], vertical_alignment="center")
+    with about:
+        st.markdown(f"**{len(kept)}** of {len(counts.ids)} {split} pictures. {plain(opened.description)}")
+        parts = [f"{plain(label.name)} in {int(has[:, i].sum())}" for i, label in enumerate(labels)]
+        st.caption(" · ".join(parts) + f" pictures. {plain(opened.licence)}. Source: {plain(opened.source)}")
+        if counts.problems:
+            with st.expander(f"{len(counts.problems)} pictures cannot be used", icon=":material/warning:"):
+                for problem in counts.problems.values():
+                    st.markdown(f"- {plain(problem)}")
+    chart.plotly_chart(
+        charts.shares(labels, counts.shares),
+        key="shares",
+        config={"displayModeBar": False},
+        alt="Share of the pixels of each class",
+    )
+
+    if not kept:
+        st.info("No picture has all of these classes: choose fewer.", icon=":material/filter_alt_off:")
+        return
+    pages = -(-len(kept) // PER_PAGE)
+    key = f"page-{name}-{split}-{'-'.join(wanted)}"
+    number = st.pagination(pages, key=key) if pages > 1 else 1
+    columns = st.columns(4)
+    shown = tuple(range(len(labels)))
+    position = {sid: i for i, sid in enumerate(counts.ids)}
+    for place, sid in enumerate(kept[(number - 1) * PER_PAGE : number * PER_PAGE]):
+        with columns[place % 4], in_place():
+            row = counts.pixels[position[sid]]
+            listed = ", ".join(
+                f"{label.name} {100 * n / row.sum():.0f} %" for label, n in zip(labels, row, strict=True) if n
+            )
+            picture = cached.thumbnail(name, root, split, sid, opacity, shown)
+            st.image(picture, caption=plain(sid), width="stretch", alt=f"{sid} with its mask: {listed}")
+
+
+with in_place():
+    main()

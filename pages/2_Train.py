@@ -1,0 +1,58 @@
+"""Train: start a run, and watch every run there is."""
+
+import streamlit as st
+
+from segmodels.device import device
+from segmodels.training.launch import launch
+from segmodels.training.runs import ALIVE, list_runs
+from ui.frame import in_place, page, plain
+from ui.recipe_form import recipe_form
+from ui.run_view import run_view
+
+page("Train", ":material/model_training:", "Start a run and watch it learn. It goes on without this page.")
+
+
+def new_run() -> None:
+    st.subheader("New run")
+    recipe = recipe_form()
+    st.caption(f":material/memory: On {plain(str(device()))}")
+    busy = [run for run in list_runs() if run.state in ALIVE]
+    if busy:
+        st.caption(f":material/info: {len(busy)} run at work already: they share the device.")
+    pressed = st.button(
+        "Start training", type="primary", icon=":material/play_arrow:", disabled=recipe is None, width="stretch"
+    )
+    if recipe is not None:
+        if pressed:
+            started = launch(recipe)
+            st.query_params["run"] = started.id
+            st.session_state["run"] = started.id
+            st.rerun()
+        with st.expander("The same as a command", icon=":material/terminal:"):
+            st.code(recipe.command(), language="bash", wrap_lines=True)
+
+
+def watch() -> None:
+    runs = list_runs()
+    if not runs:
+        st.subheader("Runs")
+        st.info(
+            "No run yet. The form starts one: with its first values on toy\\-pets it takes a few minutes.",
+            icon=":material/flag:",
+        )
+        return
+    ids = [run.id for run in runs]
+    states = {run.id: run.state for run in runs}
+    if st.session_state.get("run") not in ids:
+        asked = st.query_params.get("run")
+        st.session_state["run"] = asked if asked in ids else next((i for i in ids if states[i] in ALIVE), ids[0])
+    picked = st.selectbox("Run", ids, key="run", format_func=lambda i: f"{i} · {states[i]}")
+    st.query_params["run"] = picked
+    run_view(runs[ids.index(picked)])
+
+
+form, view = st.columns([1, 2], gap="large")
+with form, in_place():
+    new_run()
+with view, in_place():
+    watch()

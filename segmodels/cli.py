@@ -1,0 +1,347 @@
+"""The command line: `python -m segmodels VERB`.
+
+Results go to standard output (one JSON document with `--json`), progress and messages to standard error. Exit codes: 0
+done, 2 the user's mistake in one line, 1 anything else, 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from segmodels import __version__
+from segmodels.errors import UserError
+from segmodels.recipe import Recipe
+from segmodels.terminal import Terminal, table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    try:
+        parsed = parser().parse_args(arguments)
+        document, text = parsed.verb(parsed)
+        print(json.dumps(document, indent=2) if parsed.json else text, flush=True)
+    except UserError as error:
+        print(f"segmodels: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("segmodels: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage text, as every other mistake."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; each verb is one function of this file."""
+    root = _Parser(prog="python -m segmodels", description="Semantic segmentation: train, evaluate, predict.")
+    root.add_argument("--version", action="version", version=__version__)
+    verbs = root.add_subparsers(required=True, metavar="VERB")
+
+    def add(group: Any, name: str, verb: Callable, text: str) -> argparse.ArgumentParser:
+        made = group.add_parser(name, help=text, description=text, allow_abbrev=False)
+        made.add_argument("--json", action="store_true", help="print one JSON document")
+        made.set_defaults(verb=verb)
+        return made
+
+    add(verbs, "architectures", _architectures, "what can be built")
+    add(verbs, "backbones", _backbones, "what an architecture can be built on")
+
+    datasets = verbs.add_parser("datasets", help="the data sets").add_subparsers(required=True, metavar="VERB")
+    add(datasets, "list", _datasets_list, "every data set, and whether it is here")
+    download = add(datasets, "download", _datasets_download, "bring a data set from its official source")
+    download.add_argument("data", metavar="DATA")
+    prepare = add(datasets, "prepare", _datasets_prepare, "decode a data set once, at a size")
+    prepare.add_argument("data", metavar="DATA")
+    prepare.add_argument("--root", metavar="DIR")
+    prepare.add_argument("--image-size", type=int, default=256)
+
+    train = add(verbs, "train", _train, "train a model; every field of a recipe is an option")
+    _add_recipe_fields(train)
+    train.add_argument("--recipe", metavar="FILE", help="start from a recipe; options given beside it win")
+    train.add_argument("--run-dir", metavar="DIR", help="where to write (default: a new folder in the home's runs/)")
+    train.add_argument("--resume", metavar="RUN", help="go on with a run that was paused, stopped or interrupted")
+
+    runs = verbs.add_parser("runs", help="runs, wherever they were started").add_subparsers(
+        required=True, metavar="VERB"
+    )
+    add(runs, "list", _runs_list, "every run with its state and best figures")
+    for name, verb, text in (
+        ("show", _runs_show, "one run: status, recipe and figures"),
+        ("pause", _runs_request, "save and end; `resume` goes on"),
+        ("stop", _runs_request, "end and keep the best epoch"),
+        ("resume", _runs_resume, "go on in a process of its own"),
+        ("delete", _runs_delete, "remove the run and all that it holds"),
+    ):
+        made = add(runs, name, verb, text)
+        made.add_argument("run", metavar="RUN")
+        made.set_defaults(name=name)
+
+    evaluate = add(verbs, "evaluate", _evaluate, "figures of a model on a split")
+    evaluate.add_argument("model", metavar="MODEL", help="a checkpoint directory or a run")
+    evaluate.add_argument("--data", help="name of the data set (default: what it was trained on)")
+    evaluate.add_argument("--root", metavar="DIR")
+    evaluate.add_argument("--split", default="test")
+    evaluate.add_argument("--at", default="native", help="native: at each mask's own size; model: at the model's")
+
+    predict = add(verbs, "predict", _predict, "masks of pictures")
+    predict.add_argument("model", metavar="MODEL", help="a checkpoint directory or a run")
+    predict.add_argument("images", metavar="IMAGE", nargs="+")
+    predict.add_argument("--out", metavar="DIR", required=True)
+    predict.add_argument("--format", default="png,overlay", help="of: png (class ids), overlay, npz (probabilities)")
+    return root
+
+
+def _add_recipe_fields(train: argparse.ArgumentParser) -> None:
+    for name, field in Recipe.model_fields.items():
+        if name == "options":
+            train.add_argument(
+                "--option", metavar="KEY=VALUE", action="append", default=[], help="of the architecture (repeatable)"
+            )
+            continue
+        default = "" if field.default is None else f" (default: {field.default})"
+        train.add_argument(
+            f"--{name.replace('_', '-')}", dest=f"field_{name}", metavar=_metavar(field.annotation),
+            help=f"{field.description}{default}".replace("%", "%%"),
+        )  # fmt: skip
+
+
+def _metavar(annotation: Any) -> str:
+    if typing.get_origin(annotation) is typing.Literal:
+        return "|".join(str(value) for value in typing.get_args(annotation))
+    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    names = {int: "N", float: "X", bool: "true|false", str: "NAME"}
+    return next((names[kind] for kind in kinds if kind in names), "X,X,…")
+
+
+def _recipe(parsed: argparse.Namespace) -> Recipe:
+    """The recipe of a `train` command: the file's fields, overridden by the options given."""
+    given = {
+        key.removeprefix("field_"): value
+        for key, value in vars(parsed).items()
+        if key.startswith("field_") and value is not None
+    }
+    if "class_weights" in given:
+        given["class_weights"] = _numbers("class_weights", given["class_weights"])
+    if given.get("root"):
+        given["root"] = str(Path(given["root"]).expanduser().resolve())
+    start = Recipe.load(parsed.recipe).model_dump() if parsed.recipe else {}
+    if {"backbone", "architecture"} & given.keys() and "weights" not in given:
+        start.pop("weights", None)  # those of the file were for its own network
+    options = dict(start.get("options", {}))
+    for text in parsed.option:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise UserError(f"--option {text}: write KEY=VALUE, such as depth=4")
+        options[key] = value.split(",") if "," in value else value
+    return Recipe(**{**start, **given, **({"options": options} if options else {})})
+
+
+def _numbers(field: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"recipe field {field}={text!r}: write numbers with commas between them") from None
+
+
+def _architectures(_: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.models.architectures import architectures
+
+    rows = architectures()
+    shown = [{**row, "backbones": " ".join(row["backbones"]), "options": " ".join(row["options"])} for row in rows]
+    return rows, table(shown, ["name", "title", "paper", "backbones", "options"])
+
+
+def _backbones(_: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.models.architectures import backbone_list
+
+    rows = backbone_list()
+    return rows, table(rows, ["name", "title", "parameters", "paper"])
+
+
+def _datasets_list(_: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.data.datasets import list_datasets
+
+    rows = list_datasets()
+    shown = [{**row, "classes": " ".join(row["classes"]), "here": row["root"] or row["here"]} for row in rows]
+    return rows, table(shown, ["name", "title", "classes", "train", "validation", "test", "here"])
+
+
+def _datasets_download(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.data.datasets import dataset_type
+
+    kind = dataset_type(parsed.data)
+    if not hasattr(kind, "download"):
+        raise UserError(f"{parsed.data} is generated by this program: there is nothing to download")
+    terminal = Terminal()
+    try:
+        folder = kind.download(terminal.progress)
+    finally:
+        terminal.close()
+    return {"data": parsed.data, "root": str(folder)}, f"{parsed.data} is in {folder}"
+
+
+def _datasets_prepare(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.data.dataset import SPLITS
+    from segmodels.data.datasets import open_dataset
+    from segmodels.data.prepare import prepare
+
+    if not 32 <= parsed.image_size <= 2048:
+        raise UserError(f"image_size={parsed.image_size}: must be a whole number, at least 32 and at most 2048")
+    dataset, terminal = open_dataset(parsed.data, parsed.root), Terminal()
+    rows: list[dict[str, Any]] = []
+    try:
+        for split in SPLITS:
+            data = prepare(dataset, split, parsed.image_size, progress=terminal.progress)
+            rows.append({"split": split, "pictures": len(data), "skipped": data.skipped})
+    finally:
+        terminal.close()
+    text = table([{**row, "skipped": len(row["skipped"])} for row in rows], ["split", "pictures", "skipped"])
+    reasons = [f"skipped in {row['split']}: {item['reason']}" for row in rows for item in row["skipped"]]
+    return {"data": parsed.data, "image_size": parsed.image_size, "splits": rows}, "\n".join([text, *reasons])
+
+
+def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.training.train import train
+
+    terminal = Terminal()
+    if parsed.resume:
+        if given := [key for key, value in vars(parsed).items() if key.startswith("field_") and value is not None]:
+            option = given[0].removeprefix("field_").replace("_", "-")
+            raise UserError(f"--resume goes on under the run's own recipe: leave --{option} out")
+        work: dict[str, Any] = {"resume": parsed.resume}
+    else:
+        work = {"recipe": _recipe(parsed), "run_dir": parsed.run_dir}
+    try:
+        run = train(**work, reporter=terminal)
+    finally:
+        terminal.close()
+    status = run.status()
+    best = status.get("best") or {}
+    lines = [f"{status['state']}: {run.path}"]
+    if best.get("epoch"):
+        lines.append(f"best epoch {best['epoch']}, validation mean IoU {best['mean_iou']:.4f}")
+        lines.append(f"next: python -m segmodels evaluate {run.id if parsed.run_dir is None else run.path}")
+    return {"run": run.id, "path": str(run.path), "status": status}, "\n".join(lines)
+
+
+def _runs_list(_: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.training.runs import list_runs
+
+    rows = []
+    for run in list_runs():
+        status = run.status()
+        best = status.get("best") or {}
+        rows.append(
+            {
+                "run": run.id,
+                "state": status["state"],
+                "epoch": status.get("epoch", 0),
+                "epochs": status.get("epochs", 0),
+                "best_epoch": best.get("epoch"),
+                "mean_iou": best.get("mean_iou"),
+                "path": str(run.path),
+            }
+        )
+    text = table(rows, ["run", "state", "epoch", "epochs", "best_epoch", "mean_iou"]) if rows else "no runs yet"
+    return rows, text
+
+
+def _runs_show(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.training.runs import find_run
+
+    run = find_run(parsed.run)
+    status, history = run.status(), run.history()
+    document = {
+        "run": run.id,
+        "path": str(run.path),
+        "status": status,
+        "recipe": run.recipe.model_dump(mode="json"),
+        "history": history,
+    }
+    columns = ["epoch", "loss", "mean_iou", "val_loss", "val_pixel_accuracy", "val_mean_iou", "seconds"]
+    head = [f"{run.path}", f"{status['state']}" + (f": {status['error']}" if status.get("error") else "")]
+    return document, "\n".join([*head, run.recipe.command(), table(history, columns)])
+
+
+def _runs_request(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.training.runs import ALIVE, find_run
+
+    run = find_run(parsed.run)
+    run.request(parsed.name)
+    for _ in range(600):  # a step, the saving of the state, or the compilation that is under way
+        if run.state not in ALIVE:
+            break
+        time.sleep(0.2)
+    return {"run": run.id, "state": run.state}, f"run {run.id} is {run.state}"
+
+
+def _runs_resume(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.training.launch import relaunch
+    from segmodels.training.runs import find_run
+
+    run = find_run(parsed.run)
+    relaunch(run)
+    return {"run": run.id, "state": "queued"}, f"run {run.id} goes on; its log is {run.path / 'log.txt'}"
+
+
+def _runs_delete(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.training.runs import find_run
+
+    run = find_run(parsed.run)
+    run.delete()
+    return {"run": run.id, "state": "deleted"}, f"run {run.id} is deleted"
+
+
+def _evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.evaluation.evaluate import evaluate
+
+    terminal = Terminal()
+    try:
+        report = evaluate(
+            parsed.model, data=parsed.data, root=parsed.root, split=parsed.split, at=parsed.at, reporter=terminal
+        )
+    finally:
+        terminal.close()
+    figures = ("loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "images_per_second")
+    head = (
+        f"{report['model']} on {report['data']}, {report['split']}, {report['images']} pictures, at {report['at']} size"
+    )
+    whole = table([{"figure": name, "value": report[name]} for name in figures], ["figure", "value"])
+    by_class = table(report["classes"], ["name", "iou", "dice", "precision", "recall", "pixels"])
+    return report, f"{head}\n\n{whole}\n\n{by_class}"
+
+
+def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.prediction.write import FORMATS, predict_files
+
+    wanted = [name.strip() for name in parsed.format.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in FORMATS]:
+        raise UserError(f"unknown format {unknown[0]!r}: choose of {', '.join(FORMATS)}")
+    terminal = Terminal()
+    try:
+        rows = predict_files(parsed.model, [Path(image) for image in parsed.images], Path(parsed.out), wanted, terminal)
+    finally:
+        terminal.close()
+    failed = [row for row in rows if row["error"]]
+    for row in failed:
+        print(f"segmodels: {row['error']}", file=sys.stderr)
+    if len(failed) == len(rows):
+        raise UserError(f"none of the {len(rows)} pictures could be read" if len(rows) > 1 else "no mask was written")
+    lines = [f"{row['image']}: {', '.join(row['files'])}" for row in rows if not row["error"]]
+    return rows, "\n".join(lines)

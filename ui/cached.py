@@ -1,0 +1,83 @@
+"""What pages load once and share between sessions."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from segmodels.data.dataset import Dataset
+from segmodels.data.datasets import open_dataset
+from segmodels.data.images import resize_mask
+from segmodels.data.statistics import ClassCounts, count_classes
+from segmodels.prediction.masks import overlay
+
+if TYPE_CHECKING:
+    from segmodels.prediction.predictor import Predictor
+
+#: Sides of the pictures of a grid, in pixels: sharp at the width they are shown at, and small to send.
+THUMBNAIL = 360
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, ttl=300)
+def dataset(name: str, root: str | None) -> Dataset:
+    """An opened data set; opened anew after five minutes, since files may have come."""
+    return open_dataset(name, root or None)
+
+
+def class_counts(name: str, root: str | None, split: str) -> ClassCounts:
+    """Pixels of each class in each picture; the first time a bar shows how far the counting is."""
+    key = ("class_counts", name, root, split)
+    if key not in st.session_state:
+        bar = st.empty()
+
+        def progress(done: int, total: int, what: str) -> None:
+            if done % 10 == 0:
+                bar.progress(done / total, f"{what}: {done} of {total}, the first time only")
+
+        st.session_state[key] = count_classes(dataset(name, root), split, progress)
+        bar.empty()
+    return st.session_state[key]
+
+
+@st.cache_data(max_entries=2000, show_spinner=False)
+def thumbnail(name: str, root: str | None, split: str, sample_id: str, opacity: float, shown: tuple[int, ...]) -> bytes:
+    """A sample with its mask laid over, as JPEG; `UserError` where it cannot be read."""
+    opened = dataset(name, root)
+    sample = next(sample for sample in opened.samples(split) if sample.id == sample_id)
+    image, mask = opened.read(sample)
+    small = Image.fromarray(image)
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    pixels = np.asarray(small)
+    laid = overlay(pixels, resize_mask(mask, *pixels.shape[:2]), opened.classes, opacity=opacity, shown=shown)
+    return jpeg(laid)
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """uint8 RGB `(height, width, 3)` as the bytes of a JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def png(image: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def predictor(path: Path) -> Predictor:
+    """A loaded model, shared by all sessions; loaded anew when its weights change."""
+    return _predictor(str(path), (path / "model.weights.h5").stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model; the first one takes some seconds …")
+def _predictor(path: str, written: int) -> Predictor:
+    from segmodels.prediction.predictor import Predictor
+
+    return Predictor(path)

@@ -1,0 +1,34 @@
+"""The frame of every page, and how a page shows what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from segmodels.errors import UserError
+
+
+def page(title: str, icon: str, text: str = "") -> None:
+    """Start a page: its tab's title and icon, its heading, and one line on what it is for. Call it first."""
+    st.set_page_config(page_title=f"{title} · segmodels", page_icon=icon, layout="wide")
+    st.title(title)
+    if text:
+        st.caption(text)
+
+
+@contextmanager
+def in_place() -> Iterator[None]:
+    """Show a `UserError` of the block as one line where it happened; the rest of the page goes on."""
+    try:
+        yield
+    except UserError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it stands: names and messages come from files and from users."""
+    for character in "\\`*_{}[]()<>#+-!|$~:":
+        text = text.replace(character, f"\\{character}")
+    return text

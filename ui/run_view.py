@@ -1,0 +1,192 @@
+"""One run as it goes: state, figures, curves, samples, log; drawn from the files of its directory."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from segmodels.data.dataset import ClassLabel
+from segmodels.data.datasets import dataset_type
+from segmodels.errors import UserError
+from segmodels.prediction.masks import overlay
+from segmodels.training.launch import relaunch
+from segmodels.training.runs import ALIVE, RESUMABLE, Run
+from ui import cached, charts
+from ui.frame import in_place, plain
+
+#: Seconds between two looks at a run that is alive.
+LOOK = 1.5
+
+BADGES = {
+    "queued": (":material/schedule:", "gray"),
+    "running": (":material/play_circle:", "blue"),
+    "paused": (":material/pause_circle:", "orange"),
+    "stopped": (":material/stop_circle:", "orange"),
+    "finished": (":material/check_circle:", "green"),
+    "failed": (":material/error:", "red"),
+    "interrupted": (":material/power_off:", "red"),
+}
+
+
+def run_view(run: Run) -> None:
+    """Draw a run; while a trainer is at work the view looks again by itself, and stops when the run has ended."""
+    alive = run.state in ALIVE
+    st.fragment(_live, run_every=LOOK if alive else None)(run, alive)
+    with st.expander("Recipe", icon=":material/receipt_long:"):
+        with in_place():
+            recipe = run.recipe
+            st.code(recipe.command(), language="bash", wrap_lines=True)
+            st.json(recipe.model_dump(mode="json"), expanded=False)
+        st.caption(f"Run directory: {plain(str(run.path))}")
+    with st.expander("Log", icon=":material/terminal:"):
+        st.code(run.log(60) or "The log is empty: this run was started on the command line.", language=None)
+
+
+def _live(run: Run, was_alive: bool) -> None:
+    status = run.status()
+    alive = status["state"] in ALIVE
+    if was_alive and not alive:
+        st.rerun()  # the whole page, which then stops looking
+    _head(run, status)
+    _buttons(run, status["state"])
+    history = run.history()
+    _figures(status, history)
+    _curves(run, status, history)
+    _samples(run, history)
+
+
+def _head(run: Run, status: dict[str, Any]) -> None:
+    state = status["state"]
+    icon, colour = BADGES.get(state, (":material/help:", "gray"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(state, icon=icon, color=colour)  # type: ignore[arg-type]
+        st.caption(f"{plain(run.id)} · {plain(str(status.get('device') or 'waiting for a device'))}")
+    if status.get("error"):
+        st.error(plain(str(status["error"])), icon=":material/error:")
+    epochs, epoch, steps = status.get("epochs", 1), status.get("epoch", 0), status.get("steps_per_epoch")
+    if state in ALIVE:
+        done = (max(0, epoch - 1) + status.get("step", 0) / steps) / epochs if steps and epoch else 0.0
+        left = status.get("seconds_left")
+        text = f"{status.get('phase', 'starting')} · epoch {epoch} of {epochs}"
+        text += f" · {duration(left)} left" if left else ""
+        st.progress(min(1.0, done), plain(text))
+
+
+def _buttons(run: Run, state: str) -> None:
+    with st.container(horizontal=True), in_place():
+        if state in ALIVE:
+            if st.button("Stop", icon=":material/stop:", key=f"stop-{run.id}", help="End and keep the best epoch"):
+                run.request("stop")
+                st.toast("Stopping after this step; the best epoch is kept.")
+            if st.button("Pause", icon=":material/pause:", key=f"pause-{run.id}", help="Save all and free the device"):
+                run.request("pause")
+                st.toast("Pausing after this step.")
+        elif state in RESUMABLE and run.last.exists():
+            if st.button("Resume", icon=":material/play_arrow:", key=f"resume-{run.id}", type="primary"):
+                relaunch(run)
+                st.rerun()
+        if run.best.exists():
+            st.page_link(
+                "pages/4_Predict.py",
+                label="Predict with its best epoch",
+                icon=":material/draw:",
+                query_params={"model": run.id},
+            )
+
+
+def _figures(status: dict[str, Any], history: list[dict[str, Any]]) -> None:
+    best = max(history, key=lambda row: row.get("val_mean_iou") or 0, default=None)
+    speed = status.get("images_per_second")
+    columns = st.columns(4)
+    columns[0].metric("Best mean IoU", f"{best['val_mean_iou']:.3f}" if best else "–", help="On the validation part")
+    columns[1].metric("Its accuracy", f"{best['val_pixel_accuracy']:.3f}" if best else "–", help="Share of pixels")
+    columns[2].metric("Best epoch", f"{best['epoch']}" if best else "–")
+    columns[3].metric("Images a second", f"{speed:.1f}" if speed else "–")
+
+
+def _curves(run: Run, status: dict[str, Any], history: list[dict[str, Any]]) -> None:
+    steps = run.steps()
+    if not steps:
+        if status["state"] in ALIVE:
+            st.info("The curves begin with the first step; building the network takes some seconds.")
+        return
+    per_step = "steps" == st.segmented_control(
+        "Curves", ["epochs", "steps"], default="steps" if len(history) < 2 else "epochs", required=True,
+        key=f"along-{run.id}", label_visibility="collapsed",
+    )  # fmt: skip
+    columns = st.columns(3)
+    for column, figure in zip(columns, charts.FIGURES, strict=True):
+        if per_step or not history:
+            per_epoch = status.get("steps_per_epoch") or max(row["step"] for row in steps)
+            drawn = charts.by_step(charts.thin(steps), history, per_epoch, figure, run.id)
+        else:
+            drawn = charts.by_epoch(history, figure, run.id)
+        last = history[-1].get(f"val_{figure}") if history else None
+        said = f", validation {last:.3f} after epoch {history[-1]['epoch']}" if last is not None else ""
+        column.plotly_chart(
+            drawn, key=f"{figure}-{per_step}-{run.id}", config={"displaylogo": False},
+            alt=f"{charts.FIGURES[figure]} of training and validation{said}",
+        )  # fmt: skip
+
+
+def _samples(run: Run, history: list[dict[str, Any]]) -> None:
+    """The same validation pictures: truth, and what the network saw after the chosen epoch."""
+    folder = run.path / "samples"
+    epochs = sorted({int(path.stem.rsplit("-", 1)[1]) for path in folder.glob("0-epoch-*.png")})
+    if not epochs:
+        return
+    st.markdown("**Validation pictures**")
+    epoch = epochs[-1]
+    if len(epochs) > 1:
+        follow = "latest"
+        picked = st.select_slider(
+            "After epoch", [*epochs[:-1], follow], value=follow, key=f"epoch-{run.id}",
+            format_func=lambda value: f"{epochs[-1]}, the latest" if value == follow else str(value),
+        )  # fmt: skip
+        epoch = epochs[-1] if picked == follow else picked
+    labels = dataset_type(run.recipe.data).classes
+    try:
+        ids = json.loads((folder / "index.json").read_text())["ids"]
+    except (OSError, ValueError, KeyError):
+        return
+    for start in range(0, len(ids), 2):
+        columns = st.columns(4)
+        for place, number in enumerate(range(start, min(start + 2, len(ids)))):
+            truth, seen = folder / f"{number}-truth.png", folder / f"{number}-epoch-{epoch:04d}.png"
+            for column, mask, what in ((0, truth, "truth"), (1, seen, f"epoch {epoch}")):
+                with columns[2 * place + column], in_place():
+                    name = plain(str(ids[number]))
+                    st.image(
+                        _sample(folder / f"{number}-image.png", mask, labels, mask.stat().st_mtime_ns),
+                        caption=f"{name}: {what}", width="stretch", alt=f"{ids[number]}, {what}",
+                    )  # fmt: skip
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def _sample(image: Path, mask: Path, labels: tuple[ClassLabel, ...], written: int) -> bytes:
+    try:
+        with Image.open(image) as opened, Image.open(mask) as ids:
+            return cached.jpeg(overlay(np.asarray(opened.convert("RGB")), np.asarray(ids), labels))
+    except OSError:
+        raise UserError(f"{mask.name} cannot be shown: the file is missing or damaged") from None
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def ago(moment: float | None) -> str:
+    """How long ago a time of `time.time()` was."""
+    return f"{duration(time.time() - moment)} ago" if moment else ""
