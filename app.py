@@ -6,9 +6,27 @@ from segmodels.data.datasets import DATASETS, list_datasets
 from segmodels.device import device
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.training.runs import ALIVE, list_runs
+from ui import cached
 from ui.frame import in_place, page, plain
 
+#: Pictures shown of each data set.
+STRIP = 7
+
 page("segmodels", ":material/texture:", "Semantic segmentation that you can see, train, compare and use.")
+
+
+def strip(name: str) -> None:
+    """A few pictures of a data set with their masks."""
+    opened = cached.dataset(name, None)
+    samples = opened.samples("train")
+    every = tuple(range(len(opened.classes)))
+    chosen = [samples[i * len(samples) // STRIP] for i in range(min(STRIP, len(samples)))]
+    with st.container(horizontal=True, gap="small"):
+        for sample in chosen:
+            with in_place():
+                picture = cached.thumbnail(name, None, "train", sample.id, 0.5, every)
+                st.image(picture, width=120, alt=f"{sample.id} of {name} with its mask")
+
 
 found = device()
 st.markdown(f":material/memory: Training runs on **{plain(str(found))}**.")
@@ -54,14 +72,15 @@ elif not runs:
     )
 
 st.subheader("Data sets")
-with in_place():
-    for row in list_datasets():
-        counts = f"{row['train']} / {row['validation']} / {row['test']}" if row["here"] != "no" else "not here yet"
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.page_link(
-                "pages/1_Browse.py",
-                label=f"**{row['title']}**",
-                icon=":material/folder:",
-                query_params={"data": row["name"]},
-            )
-            st.caption(f"{plain(row['description'])} Training / validation / test pictures: {counts}.")
+for row in list_datasets():
+    counts = f"{row['train']} / {row['validation']} / {row['test']}" if row["here"] != "no" else "not here yet"
+    with st.container(border=True), in_place():
+        st.page_link(
+            "pages/1_Browse.py",
+            label=f"**{row['title']}**",
+            icon=":material/folder:",
+            query_params={"data": row["name"]},
+        )
+        st.caption(f"{plain(row['description'])} Training / validation / test pictures: {counts}.")
+        if row["here"] != "no":
+            strip(row["name"])

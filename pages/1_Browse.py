@@ -7,7 +7,7 @@ from ui import cached, charts
 from ui.data_choice import choose_data
 from ui.frame import in_place, page, plain
 
-PER_PAGE = 12
+PER_PAGE, PER_ROW = 12, 4
 
 page("Browse", ":material/photo_library:", "The pictures of a data set with their masks laid over.")
 
@@ -56,17 +56,18 @@ def main() -> None:
     pages = -(-len(kept) // PER_PAGE)
     key = f"page-{name}-{split}-{'-'.join(wanted)}"
     number = st.pagination(pages, key=key) if pages > 1 else 1
-    columns = st.columns(4)
     shown = tuple(range(len(labels)))
     position = {sid: i for i, sid in enumerate(counts.ids)}
-    for place, sid in enumerate(kept[(number - 1) * PER_PAGE : number * PER_PAGE]):
-        with columns[place % 4], in_place():
-            row = counts.pixels[position[sid]]
-            listed = ", ".join(
-                f"{label.name} {100 * n / row.sum():.0f} %" for label, n in zip(labels, row, strict=True) if n
-            )
-            picture = cached.thumbnail(name, root, split, sid, opacity, shown)
-            st.image(picture, caption=plain(sid), width="stretch", alt=f"{sid} with its mask: {listed}")
+    here = kept[(number - 1) * PER_PAGE : number * PER_PAGE]
+    for start in range(0, len(here), PER_ROW):
+        for column, sid in zip(st.columns(PER_ROW), here[start : start + PER_ROW], strict=False):
+            with column, in_place():
+                row = counts.pixels[position[sid]]
+                listed = ", ".join(
+                    f"{label.name} {100 * n / row.sum():.0f} %" for label, n in zip(labels, row, strict=True) if n
+                )
+                picture = cached.thumbnail(name, root, split, sid, opacity, shown)
+                st.image(picture, caption=plain(sid), width="stretch", alt=f"{sid} with its mask: {listed}")
 
 
 with in_place():

@@ -47,7 +47,7 @@ def main() -> None:
         show(cached.predictor(path), label, content)
 
 
-def picture(data: str | None):  # noqa: ANN201
+def picture(data: str | None):
     """What the user gives: a name, and bytes of a file or an array; None before that."""
     upload, example = st.columns([2, 1], vertical_alignment="bottom")
     given = upload.file_uploader("Picture", key="upload", help="JPEG, PNG, TIFF, WebP, BMP or GIF, up to 64 megapixels")
@@ -60,11 +60,13 @@ def picture(data: str | None):  # noqa: ANN201
         samples = {sample.id: sample for sample in opened.samples("test")}
     except UserError:
         return None
-    sid = example.selectbox("… or one of its test pictures", list(samples), index=None, key=f"example-{data}")
+    sid = example.selectbox(
+        "… or one of its test pictures", list(samples), index=None, key=f"example-{data}", placeholder="Choose"
+    )
     return (sid, opened.read_image(samples[sid])) if sid else None
 
 
-def show(predictor, label: str, content) -> None:  # noqa: ANN001
+def show(predictor, label: str, content) -> None:
     with st.spinner("Predicting …"):
         result = predictor(content, name=label)
     height, width = result.mask.shape

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from segmodels.errors import UserError
+
+#: What TensorFlow writes at every start, at no log level and in spite of its own settings.
+_CHATTER = (b"oneDNN custom operations are on", b"absl::InitializeLog()", b"oneDNN supports DT_")
 
 
 def _choose_backend() -> None:
@@ -22,13 +29,37 @@ def _choose_backend() -> None:
     raise UserError("neither TensorFlow nor JAX is installed: pip install -r requirements.txt")
 
 
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Hold back what C++ code writes to standard error meanwhile, and pass on all but the chatter."""
+    try:
+        real = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            os.close(real)
+            held.seek(0)
+            for line in held:
+                if not any(part in line for part in _CHATTER):
+                    os.write(2, line)
+
+
 _choose_backend()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what is below a warning only buries our own lines
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # leave the rest of the GPU's memory to others
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the same on JAX
 
-import keras  # noqa: E402
-from keras import ops  # noqa: E402
+with _without_chatter():
+    import keras
+    from keras import ops
 
 __all__ = ["backend_name", "clear", "keras", "ops"]
 

@@ -31,7 +31,7 @@ def dataset(name: str, root: str | None) -> Dataset:
 
 def class_counts(name: str, root: str | None, split: str) -> ClassCounts:
     """Pixels of each class in each picture; the first time a bar shows how far the counting is."""
-    key = ("class_counts", name, root, split)
+    key = f"class-counts-{name}-{root}-{split}"
     if key not in st.session_state:
         bar = st.empty()
 

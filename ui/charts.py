@@ -49,6 +49,8 @@ def by_epoch(rows: list[dict[str, Any]], column: str, run: str) -> go.Figure:
     for name, key, line in (("training", column, TRAINING), ("validation", f"val_{column}", VALIDATION)):
         values = [row.get(key) for row in rows]
         figure.add_scatter(x=epochs, y=values, name=name, mode="lines+markers", line=line, marker={"size": 5})
+    # Whole numbers only: there is no epoch 1.5.
+    figure.update_xaxes(dtick=max(1, -(-len(epochs) // 6)), tick0=0)
     return _frame(figure, "epoch", column, run)
 
 
@@ -93,12 +95,12 @@ def thin(rows: list[dict[str, Any]], most: int = 2000) -> list[dict[str, Any]]:
 
 def _frame(figure: go.Figure, along: str, column: str, run: str) -> go.Figure:
     figure.update_layout(
-        title={"text": FIGURES.get(column, column), "font": {"size": 15}},
-        height=260,
-        margin={"l": 0, "r": 0, "t": 36, "b": 0},
-        xaxis={"title": along, "rangemode": "tozero"},
+        title={"text": FIGURES.get(column, column), "font": {"size": 15}, "x": 0, "y": 0.98, "yanchor": "top"},
+        height=280,
+        margin={"l": 0, "r": 8, "t": 34, "b": 0},
+        xaxis={"title": along, "tickformat": "d", "minallowed": 0},
         yaxis={"rangemode": "tozero" if column == "loss" else "normal"},
-        legend={"orientation": "h", "y": 1.18, "x": 1, "xanchor": "right"},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         hovermode="x unified",
         uirevision=run,  # a zoom stays while data arrives
     )

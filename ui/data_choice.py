@@ -47,10 +47,8 @@ def _folder(name: str, key: str) -> str | None:
 
 def _offer_download(name: str, key: str) -> None:
     kind = dataset_type(name)
-    if not hasattr(kind, "download"):
-        return
-    size = sum(archive.size for archive in kind.archives) / 1e6
-    if not st.button(f"Download from the official source ({size:,.0f} MB)", key=f"{key}-download", type="primary"):
+    size = kind.download_size / 1e6
+    if not size or not st.button(f"Download from the official source ({size:,.0f} MB)", key=f"{key}-download"):
         return
     bar = st.progress(0.0, "connecting …")
 

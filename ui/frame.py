@@ -7,12 +7,27 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from segmodels.device import device
 from segmodels.errors import UserError
+
+#: The pages in the order of the sidebar: script, name, icon.
+PAGES = (
+    ("app.py", "Home", ":material/home:"),
+    ("pages/1_Browse.py", "Browse", ":material/photo_library:"),
+    ("pages/2_Train.py", "Train", ":material/model_training:"),
+    ("pages/4_Predict.py", "Predict", ":material/draw:"),
+)
 
 
 def page(title: str, icon: str, text: str = "") -> None:
-    """Start a page: its tab's title and icon, its heading, and one line on what it is for. Call it first."""
-    st.set_page_config(page_title=f"{title} · segmodels", page_icon=icon, layout="wide")
+    """Start a page: its tab's title and icon, the sidebar, its heading, one line on what it is for. Call it first."""
+    st.set_page_config(
+        page_title=title if title == "segmodels" else f"{title} · segmodels", page_icon=icon, layout="wide"
+    )
+    with st.sidebar:
+        for script, name, symbol in PAGES:
+            st.page_link(script, label=name, icon=symbol)
+        st.caption(f":material/memory: {plain(str(device()))}", help="What training runs on")
     st.title(title)
     if text:
         st.caption(text)

@@ -105,7 +105,7 @@ def _choice(field: str, values: list[str], *, titles: dict[str, str] | None = No
 
 def _number(field: str, value: int, *, step: int = 1, low: int | None = None, per: str = "") -> int:
     """A whole number within the recipe's own bounds; `per` keeps a value of its own for each data set."""
-    bounds = {}
+    bounds: dict[str, Any] = {}
     for constraint in Recipe.model_fields[field].metadata:
         bounds |= {kind: getattr(constraint, kind) for kind in ("ge", "le") if hasattr(constraint, kind)}
     return int(

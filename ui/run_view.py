@@ -23,6 +23,9 @@ from ui.frame import in_place, plain
 #: Seconds between two looks at a run that is alive.
 LOOK = 1.5
 
+#: The end of the slider over epochs, which follows a run as it goes.
+LATEST = -1
+
 BADGES = {
     "queued": (":material/schedule:", "gray"),
     "running": (":material/play_circle:", "blue"),
@@ -87,10 +90,11 @@ def _buttons(run: Run, state: str) -> None:
             if st.button("Pause", icon=":material/pause:", key=f"pause-{run.id}", help="Save all and free the device"):
                 run.request("pause")
                 st.toast("Pausing after this step.")
-        elif state in RESUMABLE and run.last.exists():
-            if st.button("Resume", icon=":material/play_arrow:", key=f"resume-{run.id}", type="primary"):
-                relaunch(run)
-                st.rerun()
+        elif resumable(run, state) and st.button(
+            "Resume", icon=":material/play_arrow:", key=f"resume-{run.id}", type="primary"
+        ):
+            relaunch(run)
+            st.rerun()
         if run.best.exists():
             st.page_link(
                 "pages/4_Predict.py",
@@ -98,6 +102,10 @@ def _buttons(run: Run, state: str) -> None:
                 icon=":material/draw:",
                 query_params={"model": run.id},
             )
+
+
+def resumable(run: Run, state: str) -> bool:
+    return state in RESUMABLE and run.last.exists()
 
 
 def _figures(status: dict[str, Any], history: list[dict[str, Any]]) -> None:
@@ -116,10 +124,11 @@ def _curves(run: Run, status: dict[str, Any], history: list[dict[str, Any]]) -> 
         if status["state"] in ALIVE:
             st.info("The curves begin with the first step; building the network takes some seconds.")
         return
-    per_step = "steps" == st.segmented_control(
+    along = st.segmented_control(
         "Curves", ["epochs", "steps"], default="steps" if len(history) < 2 else "epochs", required=True,
         key=f"along-{run.id}", label_visibility="collapsed",
     )  # fmt: skip
+    per_step = along == "steps"
     columns = st.columns(3)
     for column, figure in zip(columns, charts.FIGURES, strict=True):
         if per_step or not history:
@@ -144,12 +153,14 @@ def _samples(run: Run, history: list[dict[str, Any]]) -> None:
     st.markdown("**Validation pictures**")
     epoch = epochs[-1]
     if len(epochs) > 1:
-        follow = "latest"
         picked = st.select_slider(
-            "After epoch", [*epochs[:-1], follow], value=follow, key=f"epoch-{run.id}",
-            format_func=lambda value: f"{epochs[-1]}, the latest" if value == follow else str(value),
-        )  # fmt: skip
-        epoch = epochs[-1] if picked == follow else picked
+            "After epoch",
+            [*epochs[:-1], LATEST],
+            value=LATEST,
+            key=f"epoch-{run.id}",
+            format_func=lambda value: f"{epochs[-1]}, the latest" if value == LATEST else str(value),
+        )
+        epoch = epochs[-1] if picked == LATEST else picked
     labels = dataset_type(run.recipe.data).classes
     try:
         ids = json.loads((folder / "index.json").read_text())["ids"]

@@ -1,33 +1,60 @@
-"""Varying a batch of training pictures. Masks are moved, never interpolated."""
+"""Varying a batch of training pictures. Masks are moved with their pictures and never interpolated."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from segmodels.data.images import resize_image, resize_mask
+
+#: The smallest share of a picture's sides that `light` cuts out and enlarges to the whole.
+ZOOM = 0.75
+#: How far `light` moves brightness (as a share of 255) and contrast (as a factor) at most.
+BRIGHTNESS, CONTRAST = 0.12, 0.25
+
 
 def light(
     images: np.ndarray, masks: np.ndarray, generator: np.random.Generator, *, any_orientation: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mirror each picture of a batch left to right with probability one half.
+    """Mirror, zoom in a little, and change brightness and contrast a little: what another photo of the same might show.
 
-    Where `any_orientation` is true (tissue, aerial pictures) it is mirrored top to bottom and, if square, transposed
-    with probability one half too, which together makes all eight orientations equally likely.
+    Each picture is mirrored left to right with probability one half. Where `any_orientation` is true (tissue, aerial
+    pictures) it is mirrored top to bottom and, if square, transposed with probability one half too, which together
+    makes all eight orientations equally likely.
 
     Args:
         images: uint8 `(batch, height, width, 3)`; masks: uint8 `(batch, height, width)`. Both are changed in place.
     """
-    moves = [lambda x: x[:, ::-1]]
+    turns = [lambda x: x[:, ::-1]]
     if any_orientation:
-        moves.append(lambda x: x[::-1])
+        turns.append(lambda x: x[::-1])
         if images.shape[1] == images.shape[2]:
-            moves.append(lambda x: x.swapaxes(0, 1))
-    chosen = generator.random((len(images), len(moves))) < 0.5
-    for index, row in enumerate(chosen):
-        for move, wanted in zip(moves, row, strict=True):
+            turns.append(lambda x: x.swapaxes(0, 1))
+    for index in range(len(images)):
+        image, mask = _zoom(images[index], masks[index], generator)
+        for turn, wanted in zip(turns, generator.random(len(turns)) < 0.5, strict=True):
             if wanted:
-                images[index] = move(images[index]).copy()
-                masks[index] = move(masks[index]).copy()
+                image, mask = turn(image), turn(mask)
+        images[index] = _tone(generator)[image]
+        masks[index] = mask
     return images, masks
+
+
+def _zoom(image: np.ndarray, mask: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Cut out a part of the same shape and enlarge it to the whole."""
+    height, width = mask.shape
+    share = generator.uniform(ZOOM, 1)
+    h, w = round(height * share), round(width * share)
+    top, left = generator.integers(0, [height - h + 1, width - w + 1])
+    part = np.s_[top : top + h, left : left + w]
+    return resize_image(image[part].copy(), height, width), resize_mask(mask[part].copy(), height, width)
+
+
+def _tone(generator: np.random.Generator) -> np.ndarray:
+    """A table of 256 new values for brightness and contrast; one look-up a pixel does both."""
+    contrast = generator.uniform(1 - CONTRAST, 1 + CONTRAST)
+    brightness = generator.uniform(-BRIGHTNESS, BRIGHTNESS) * 255
+    values = (np.arange(256) - 127.5) * contrast + 127.5 + brightness
+    return np.clip(np.round(values), 0, 255).astype(np.uint8)
 
 
 #: The table of presets by the name that recipes use.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from segmodels.data.dataset import SPLITS, Dataset, Sample
+from segmodels.data.dataset import SPLITS, Dataset, Progress, Sample
 from segmodels.data.datasets import open_dataset
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
@@ -22,8 +22,6 @@ from segmodels.home import home
 
 #: Change this when the same files would be prepared to other pixels.
 VERSION = 1
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segmodels.data.dataset import IGNORE, Dataset, Sample
-from segmodels.data.prepare import Progress
+from segmodels.data.dataset import IGNORE, Dataset, Progress, Sample
 from segmodels.errors import UserError
 from segmodels.files import read_json, write_json
 from segmodels.home import home

@@ -49,6 +49,7 @@ class OxfordPets(Dataset):
     """
 
     name: ClassVar[str] = "oxford-pets"
+    download_size: ClassVar[int] = sum(archive.size for archive in ARCHIVES)
     title: ClassVar[str] = "Oxford-IIIT Pet"
     description: ClassVar[str] = (
         "Photos of cats and dogs of 37 breeds; each pixel is pet, background or the border between."

@@ -33,7 +33,6 @@ class ToyNuclei(GeneratedDataset):
         "blood cells and pigment. Labelled as nucleus, border and background, with every nucleus numbered. No download."
     )
     classes = (ClassLabel("background", "#56606B"), ClassLabel("nucleus", "#56B4E9"), ClassLabel("border", "#F0E442"))
-    sampling = "tiles"
     has_instances = True
     any_orientation = True
     version = 1
