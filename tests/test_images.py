@@ -1,0 +1,256 @@
+"""Pictures as people and cameras make them, and files that only claim to be pictures."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmodels.data.images import MAX_PIXELS, read_image, read_mask, resize_image, resize_mask
+from segmodels.errors import UserError
+
+RAMP = np.linspace(0, 255, 8 * 12).reshape(8, 12).astype(np.uint8)
+RGB = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=-1)
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def png(width: int, height: int, *, depth: int = 8, colour: int = 0, rows: bytes = b"") -> bytes:
+    """A PNG by hand, whatever its header claims."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def message(source: Any, reader: Any = read_image, **options: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        reader(source, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
+def test_rgb_is_read_as_it_is(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(RGB).save(tmp_path / "picture", kind)
+    image = read_image(tmp_path / "picture")
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, RGB)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF"])
+def test_lossy_kinds_are_read(kind: str) -> None:
+    image = read_image(saved(Image.new("RGB", (30, 20), (200, 40, 60)), kind))
+    assert image.shape == (20, 30, 3)
+    assert np.abs(image.astype(int) - [200, 40, 60]).max() < 12
+
+
+def test_grey_has_three_equal_channels() -> None:
+    np.testing.assert_array_equal(read_image(saved(Image.fromarray(RAMP), "PNG")), np.stack([RAMP] * 3, -1))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparency_is_laid_over_white(mode: str) -> None:
+    image = Image.new(mode, (3, 1), (0, 255) if mode == "LA" else (0, 0, 0, 255))
+    image.putpixel((1, 0), (0, 0) if mode == "LA" else (0, 0, 0, 0))
+    image.putpixel((2, 0), (0, 128) if mode == "LA" else (0, 0, 0, 128))
+    assert read_image(saved(image, "PNG"))[0].tolist() == [[0, 0, 0], [255, 255, 255], [127, 127, 127]]
+
+
+def test_palette_colours_and_transparent_entry() -> None:
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    assert read_image(saved(image, "PNG"))[0].tolist() == [[10, 20, 30], [40, 50, 60], [70, 80, 90]]
+    assert read_image(saved(image, "PNG", transparency=1))[0].tolist() == [[10, 20, 30], [255] * 3, [70, 80, 90]]
+
+
+def test_a_transparent_colour_of_an_rgb_picture_is_white() -> None:
+    image = Image.new("RGB", (2, 1), (255, 0, 0))
+    image.putpixel((1, 0), (0, 0, 255))
+    assert read_image(saved(image, "PNG", transparency=(255, 0, 0)))[0].tolist() == [[255] * 3, [0, 0, 255]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_keeps_its_range(kind: str) -> None:
+    values = np.array([[0, 257 * 100, 65535]], np.uint16)
+    image = read_image(saved(Image.fromarray(values), kind))
+    assert image[0].tolist() == [[0] * 3, [100] * 3, [255] * 3]
+
+
+def test_floats_from_zero_to_one_are_no_black_picture() -> None:
+    values = np.linspace(0, 1, 5, dtype=np.float32)[None]
+    image = read_image(saved(Image.fromarray(values), "TIFF"))
+    assert image[0, :, 0].tolist() == pytest.approx([0, 64, 128, 191, 255], abs=1)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [-5.0, 70000.0])
+def test_floats_of_one_value_are_read(value: float) -> None:
+    image = read_image(saved(Image.fromarray(np.full((2, 3), value, np.float32)), "TIFF"))
+    assert image.shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB"])
+def test_other_colour_spaces_become_rgb(mode: str) -> None:
+    image = read_image(saved(Image.new(mode, (5, 4)), "TIFF"))
+    assert image.shape == (4, 5, 3)
+
+
+def test_cmyk_jpeg_keeps_its_colour() -> None:
+    red = Image.new("RGB", (16, 16), (220, 30, 30)).convert("CMYK")
+    image = read_image(saved(red, "JPEG", quality=95))
+    assert np.abs(image.astype(int) - [220, 30, 30]).max() < 20
+
+
+def test_one_bit_pictures_are_black_and_white() -> None:
+    image = Image.fromarray(np.array([[True, False]]))
+    assert read_image(saved(image, "PNG"))[0].tolist() == [[255] * 3, [0] * 3]
+
+
+STORED = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x),
+    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+    8: lambda x: np.rot90(x, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_turned_by_exif_becomes_upright(orientation: int, kind: str) -> None:
+    upright = np.kron(np.array([[250, 10, 10], [10, 10, 120]], np.uint8), np.ones((16, 16), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright))).convert("RGB")
+    image = read_image(saved(stored, kind, exif=exif))
+    assert image.shape == (32, 48, 3)
+    assert np.abs(image[..., 0].astype(int) - upright).max() < 12
+
+
+@pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (8001, 8000), (MAX_PIXELS + 1, 1)])
+def test_bombs_are_refused_before_they_are_decoded(width: int, height: int) -> None:
+    assert "64 megapixels" in message(png(width, height), name="bomb.png")
+
+
+def test_the_limit_itself_is_no_bomb() -> None:
+    assert "truncated or damaged" in message(png(8000, 8000), name="empty.png")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+def test_truncated_pictures_say_so(tmp_path: Path, kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    whole = saved(Image.fromarray(noise), kind)
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    text = message(tmp_path / "cut.jpg")
+    assert "cut.jpg: the picture is truncated or damaged" in text
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"just a text", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF-3.0\n", bytes(99)]
+)
+def test_what_is_no_picture_is_told_from_a_damaged_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "cat.jpg").write_bytes(content)
+    for source, name in ((tmp_path / "cat.jpg", None), (content, "cat.jpg"), (io.BytesIO(content), "cat.jpg")):
+        text = message(source, name=name)
+        assert "cat.jpg: not a picture of a known kind" in text
+        assert "JPEG" in text
+
+
+def test_paths_that_are_no_files(tmp_path: Path) -> None:
+    assert "no such file" in message(tmp_path / "gone.jpg")
+    assert "a folder, not a picture" in message(tmp_path)
+
+
+def test_the_content_counts_not_the_name(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "cat.jpg", "GIF")
+    assert read_image(tmp_path / "cat.jpg").shape == RGB.shape
+
+
+def test_of_an_animation_the_first_frame_is_taken() -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert read_image(data)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_two_pictures_in_one_file_are_read_as_the_first() -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    data = saved(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert read_image(data)[0, 0, 0] > 240
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "GIF"])
+def test_damaged_bytes_never_raise_anything_else(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {} if kind == "GIF" else {"exif": exif}
+    whole = bytearray(saved(Image.fromarray(RGB), kind, **options))
+    refused = 0
+    for _ in range(250):
+        data = bytearray(whole)
+        for place in rng.integers(0, min(len(data), 400), rng.integers(1, 6)):
+            data[place] = rng.integers(0, 256)
+        for reader in (read_image, read_mask):
+            try:
+                assert reader(bytes(data)).dtype == np.uint8
+            except UserError as error:
+                assert "\n" not in str(error)
+                refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_masks_are_read_as_stored(mode: str) -> None:
+    ids = np.array([[0, 1, 2], [255, 7, 0]], np.uint8)
+    image = Image.fromarray(ids)
+    if mode == "P":
+        image.putpalette([255, 0, 0] * 256)
+    np.testing.assert_array_equal(read_mask(saved(image, "PNG")), ids)
+
+
+def test_masks_of_few_bits_and_of_many() -> None:
+    assert read_mask(saved(Image.fromarray(np.array([[True, False]])), "PNG")).tolist() == [[1, 0]]
+    assert read_mask(saved(Image.fromarray(np.array([[0, 200]], np.uint16)), "PNG")).tolist() == [[0, 200]]
+    palette = Image.fromarray(np.array([[0, 1, 3]], np.uint8))
+    palette.putpalette([0, 0, 0] * 4)
+    assert read_mask(saved(palette, "PNG", bits=2)).tolist() == [[0, 1, 3]]
+
+
+def test_grey_masks_of_two_bits_are_read_as_stored() -> None:
+    assert read_mask(png(4, 1, depth=2, rows=b"\x00\x1b")).tolist() == [[0, 1, 2, 3]]
+
+
+def test_a_coloured_mask_is_refused() -> None:
+    assert "one class id a pixel" in message(saved(Image.fromarray(RGB), "PNG"), read_mask, name="m.png")
+    assert "over 255" in message(saved(Image.fromarray(np.array([[300]], np.uint16)), "PNG"), read_mask)
+
+
+def test_masks_are_never_mixed_by_resizing() -> None:
+    mask = np.random.default_rng(0).choice(np.array([0, 7, 255], np.uint8), (37, 53))
+    for size in ((16, 16), (100, 80), (1, 1)):
+        small = resize_mask(mask, *size)
+        assert small.shape == size
+        assert set(np.unique(small)) <= {0, 7, 255}
+
+
+def test_pictures_are_resized_with_anti_aliasing() -> None:
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.abs(resize_image(stripes, 16, 16).astype(int) - 127).max() < 10
+    assert resize_image(stripes, 64, 64) is stripes
