@@ -6,6 +6,7 @@ from segmodels.device import device
 from segmodels.training.launch import launch
 from segmodels.training.runs import ALIVE, list_runs
 from ui.frame import in_place, page, plain
+from ui.links import linked_selectbox
 from ui.recipe_form import recipe_form
 from ui.run_view import run_view
 
@@ -25,7 +26,6 @@ def new_run() -> None:
     if recipe is not None:
         if pressed:
             started = launch(recipe)
-            st.query_params["run"] = started.id
             st.session_state["run"] = started.id
             st.rerun()
         with st.expander("The same as a command", icon=":material/terminal:"):
@@ -43,11 +43,8 @@ def watch() -> None:
         return
     ids = [run.id for run in runs]
     states = {run.id: run.state for run in runs}
-    if st.session_state.get("run") not in ids:
-        asked = st.query_params.get("run")
-        st.session_state["run"] = asked if asked in ids else next((i for i in ids if states[i] in ALIVE), ids[0])
-    picked = st.selectbox("Run", ids, key="run", format_func=lambda i: f"{i} · {states[i]}")
-    st.query_params["run"] = picked
+    at_work = next((run_id for run_id in ids if states[run_id] in ALIVE), None)
+    picked = linked_selectbox("Run", ids, key="run", default=at_work, format_func=lambda i: f"{i} · {states[i]}")
     run_view(runs[ids.index(picked)])
 
 

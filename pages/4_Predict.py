@@ -8,6 +8,7 @@ from segmodels.errors import UserError
 from segmodels.hub.checkpoint import read_spec
 from ui import cached, charts
 from ui.frame import in_place, page, plain
+from ui.links import linked_selectbox
 from ui.models import usable_models
 
 #: Wider pictures are shown smaller; what is downloaded keeps its size.
@@ -26,16 +27,7 @@ def main() -> None:
         st.info("There is no trained model yet.", icon=":material/flag:")
         st.page_link("pages/2_Train.py", label="Train one", icon=":material/arrow_forward:")
         return
-    asked = st.query_params.get("model")
-    names = list(models)
-    name = st.selectbox(
-        "Model",
-        names,
-        index=names.index(asked) if asked in names else 0,
-        format_func=lambda n: models[n].title,
-        key="model",
-    )
-    st.query_params["model"] = name
+    name = linked_selectbox("Model", list(models), key="model", format_func=lambda n: models[n].title)
     path = models[name].path
     spec = read_spec(path)
 

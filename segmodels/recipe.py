@@ -42,7 +42,7 @@ class Recipe(BaseModel):
         None, description="a weight a class in the loss, never in the score"
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="how gradients become updates")
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="its highest value")
+    learning_rate: float = Field(5e-4, gt=0, le=10, description="its highest value")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="course of the learning rate after a short warm-up"
     )

@@ -17,8 +17,9 @@ HEAVY = sorted({*ENGINES, "streamlit"})
 #: Modules that the server and the light verbs of the command line import.
 LIGHT = (
     "recipe", "cli", "device", "errors", "files", "home", "terminal", "hub.checkpoint", "hub.card",
-    "training.runs", "training.launch", "training.losses", "training.train", "data.dataset", "data.images", "data.split",
-    "data.prepare", "data.loader", "data.augment", "data.download", "data.datasets", "data.datasets.oxford_pets",
+    "training.runs", "training.launch", "training.losses", "training.train", "data.dataset", "data.images",
+    "data.split", "data.prepare", "data.loader", "data.augment", "data.download", "data.datasets",
+    "data.datasets.oxford_pets",
     "data.datasets.toy_pets", "data.datasets.toy_nuclei", "models.architectures", "models.backbones", "models.unet",
     "evaluation.confusion", "evaluation.evaluate", "prediction.masks", "prediction.resize", "prediction.predictor",
     "prediction.write",

@@ -162,7 +162,8 @@ def test_truncated_pictures_say_so(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"just a text", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF-3.0\n", bytes(99)]
+    "content",
+    [b"", b"just a text", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF-3.0\n", bytes(99)],
 )
 def test_what_is_no_picture_is_told_from_a_damaged_one(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cat.jpg").write_bytes(content)
@@ -194,6 +195,17 @@ def test_two_pictures_in_one_file_are_read_as_the_first() -> None:
     assert read_image(data)[0, 0, 0] > 240
 
 
+def outcome(reader: Any, data: bytes) -> np.ndarray | None:
+    """What is read, or None where it is refused; any other exception is a failure."""
+    try:
+        values = reader(data)
+    except UserError:
+        return None
+    assert values.dtype == np.uint8
+    assert values.size
+    return values
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "GIF"])
 def test_damaged_bytes_never_raise_anything_else(kind: str) -> None:
     rng = np.random.default_rng(5)
@@ -207,11 +219,7 @@ def test_damaged_bytes_never_raise_anything_else(kind: str) -> None:
         for place in rng.integers(0, min(len(data), 400), rng.integers(1, 6)):
             data[place] = rng.integers(0, 256)
         for reader in (read_image, read_mask):
-            try:
-                assert reader(bytes(data)).dtype == np.uint8
-            except UserError as error:
-                assert "\n" not in str(error)
-                refused += 1
+            refused += outcome(reader, bytes(data)) is None
     assert refused > 20
 
 
@@ -252,5 +260,5 @@ def test_masks_are_never_mixed_by_resizing() -> None:
 def test_pictures_are_resized_with_anti_aliasing() -> None:
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
-    assert np.abs(resize_image(stripes, 16, 16).astype(int) - 127).max() < 10
+    assert np.abs(resize_image(stripes, 16, 16).astype(int) - 127)[:, 1:-1].max() < 5
     assert resize_image(stripes, 64, 64) is stripes

@@ -132,7 +132,14 @@ CASES: list[dict[str, Any]] = [
     {"backbone": "mobilenet", "weights": "none", "learning_rate": 1e-05},
     {"backbone": "mobilenet", "weights": "/a folder/it's.h5", "root": "/data sets/my 'pets'", "loss": "0.5*dice"},
     {"root": "/daten/Tiere äöü", "seed": 2**31 - 1, "norm_momentum": 0.0, "precision": "bfloat16"},
-    {"optimizer": "sgd", "schedule": "constant", "augment": "none", "split_seed": 7, "image_size": 32, "epochs": 10_000},
+    {
+        "optimizer": "sgd",
+        "schedule": "constant",
+        "augment": "none",
+        "split_seed": 7,
+        "image_size": 32,
+        "epochs": 10_000,
+    },
 ]
 
 

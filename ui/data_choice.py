@@ -8,14 +8,13 @@ from segmodels.data.datasets import DATASETS, dataset_type
 from segmodels.errors import UserError
 from ui import cached
 from ui.frame import in_place, plain
+from ui.links import linked_selectbox
 
 
 def choose_data(*, key: str = "data") -> tuple[str, str | None] | None:
     """Widgets for a data set and its folder; returns both once it can be opened, else None after saying what to do."""
     titles = {name: dataset_type(name).title for name in DATASETS}
-    name = st.selectbox(
-        "Data set", list(DATASETS), format_func=lambda n: f"{titles[n]} ({n})", key=key, bind="query-params"
-    )
+    name = linked_selectbox("Data set", list(DATASETS), key=key, format_func=lambda n: f"{titles[n]} ({n})")
     if not DATASETS[name].needs_files:
         return name, None
     root = _folder(name, key)

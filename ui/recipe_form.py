@@ -17,8 +17,8 @@ from ui.frame import plain
 
 #: Sensible first values for a set: small where it is generated, so that the first training takes minutes on a laptop.
 START: dict[str, dict[str, Any]] = {
-    "toy-pets": {"image_size": 96, "epochs": 15, "batch_size": 8},
-    "toy-nuclei": {"image_size": 160, "epochs": 15, "batch_size": 4},
+    "toy-pets": {"image_size": 96, "epochs": 15, "batch_size": 8, "learning_rate": 2e-3},
+    "toy-nuclei": {"image_size": 160, "epochs": 15, "batch_size": 4, "learning_rate": 2e-3},
     "oxford-pets": {"image_size": 160, "epochs": 20, "batch_size": 8},
 }
 #: The plain U-Net of the form: a sixteenth of the paper's parameters, which two processor cores can train.

@@ -7,9 +7,9 @@ import numpy as np
 from segmodels.data.images import resize_image, resize_mask
 
 #: The smallest share of a picture's sides that `light` cuts out and enlarges to the whole.
-ZOOM = 0.75
+ZOOM = 0.85
 #: How far `light` moves brightness (as a share of 255) and contrast (as a factor) at most.
-BRIGHTNESS, CONTRAST = 0.12, 0.25
+BRIGHTNESS, CONTRAST = 0.08, 0.15
 
 
 def light(

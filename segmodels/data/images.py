@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from segmodels.errors import UserError
 
 #: What is accepted, as Pillow names it. Formats that run other programs (EPS) or nest others are left out on purpose.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 #: More pixels than this are refused before they are decoded: a few kilobytes can claim billions.
 MAX_PIXELS = 64_000_000
@@ -96,7 +96,7 @@ class _opened:
                 f"{self.label}: more than {MAX_PIXELS // 1_000_000} megapixels; crop it or save it smaller"
             ) from None
         except Image.UnidentifiedImageError:
-            raise UserError(f"{self.label}: not a picture of a known kind ({', '.join(FORMATS[:-2])})") from None
+            raise UserError(f"{self.label}: not a picture of a known kind ({', '.join(FORMATS)})") from None
         except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
             raise UserError(f"{self.label}: the picture is truncated or damaged ({_one_line(error)})") from None
         return self.image

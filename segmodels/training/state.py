@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from segmodels.backend import keras
+from segmodels.backend import keras, ops
 from segmodels.errors import UserError
 from segmodels.files import read_json, replacing, whole, write_json
 
@@ -39,7 +39,7 @@ def save_state(folder: Path, model: keras.Model, optimizer: keras.optimizers.Opt
     """Write every variable of the network (seed generators of Dropout too) and of the optimizer, and the position."""
     with replacing(folder) as part:
         part.mkdir()
-        arrays: dict[str, Any] = {_key(i): np.asarray(v) for i, v in enumerate(_variables(model, optimizer))}
+        arrays: dict[str, Any] = {_key(i): ops.convert_to_numpy(v) for i, v in enumerate(_variables(model, optimizer))}
         np.savez(part / "variables.npz", **arrays)
         write_json(part / "position.json", vars(position))
 

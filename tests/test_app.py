@@ -1,0 +1,255 @@
+"""Every page in Streamlit's own test runner: its branches, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from segmodels.data.datasets import open_dataset
+from segmodels.device import device
+from segmodels.recipe import Recipe
+from segmodels.training.runs import Run
+from ui.frame import plain
+
+ROOT = Path(__file__).parents[1]
+
+
+def opened(page: str = "", **query: str) -> AppTest:
+    """A page as a deep link opens it, drawn once."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    for key, value in query.items():
+        app.query_params[key] = value
+    if page:
+        app.switch_page(f"pages/{page}.py")
+    return app.run()
+
+
+def texts(app: AppTest) -> str:
+    """All that the page says in words."""
+    kinds = (app.title, app.markdown, app.caption, app.info, app.warning, app.error, app.subheader)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def widget(kind, label: str):
+    return next(element for element in kind if element.label == label)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached() -> None:
+    """A test's data sets and models are its own."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def trained(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The app's home holds one finished run."""
+    monkeypatch.setenv("SEGMODELS_HOME", str(tiny_run.path.parents[1]))
+    return tiny_run
+
+
+@pytest.fixture
+def without_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEGMODELS_DATA", raising=False)
+
+
+@pytest.mark.parametrize("page", ["", "1_Browse", "2_Train", "4_Predict"])
+def test_on_a_fresh_machine_every_page_draws_and_says_where_to_begin(page: str, home: Path, without_data: None) -> None:
+    app = opened(page)
+    assert not app.exception
+    assert not app.error
+    said = texts(app)
+    assert {"": "toy", "1_Browse": "240", "2_Train": "No run yet", "4_Predict": "no trained model"}[page] in said
+
+
+def test_home_names_the_device_and_a_run_in_progress(home: Path) -> None:
+    run = Run.create(Recipe(data="toy-pets"))
+    with run.lock():
+        run.write_status(state="running", epoch=3, epochs=20)
+        app = opened()
+        assert not app.exception
+        assert f"Training runs on **{plain(str(device()))}**" in texts(app)
+        assert "In progress" in texts(app)
+    assert "In progress" not in texts(opened())
+
+
+def test_browse_filters_by_class_and_turns_pages(home: Path) -> None:
+    app = opened("1_Browse", data="toy-nuclei", split="validation")
+    assert not app.exception
+    assert "**40** of 40 validation" in texts(app)
+    names = {label.name for label in open_dataset("toy-nuclei").classes}
+    pills = widget(app.button_group, "Only pictures with all of")
+    assert {option.content for option in pills.proto.options} == names
+    app = pills.set_value(["nucleus"]).run()
+    assert not app.exception
+    assert "of 40 validation" in texts(app)
+
+
+def test_browse_counts_what_the_filter_keeps(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pictures of which one has no pet: the filter on pet keeps the other."""
+    root = tmp_path / "oxford-iiit-pet"
+    write_pets(root, {"A_1": [1, 2, 3], "A_2": [2], "B_1": [1, 2, 3], "B_2": [1, 2, 3]})
+    monkeypatch.setenv("SEGMODELS_DATA", str(tmp_path))
+    app = opened("1_Browse", data="oxford-pets", split="test")
+    assert not app.exception
+    assert "**2** of 2 test" in texts(app)
+    app = widget(app.button_group, "Only pictures with all of").set_value(["pet"]).run()
+    assert "**1** of 2 test" in texts(app)
+
+
+def test_browse_names_a_picture_that_cannot_be_used(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "oxford-iiit-pet"
+    write_pets(root, {"A_1": [1, 2], "A_2": [1, 2], "A_3": [1, 2], "B_1": [1, 2], "B_2": [1, 2]})
+    (root / "annotations" / "trimaps" / "A_2.png").unlink()
+    cut = root / "images" / "A_3.jpg"
+    cut.write_bytes(cut.read_bytes()[:900])
+    monkeypatch.setenv("SEGMODELS_DATA", str(tmp_path))
+    app = opened("1_Browse", data="oxford-pets", split="test")
+    assert not app.exception
+    assert "2 pictures cannot be used" in app.expander[-1].label
+    said = texts(app)
+    assert "image has no mask" in said
+    assert "truncated" in said
+
+
+def test_a_missing_data_set_says_what_to_do(home: Path, without_data: None) -> None:
+    app = opened("1_Browse", data="oxford-pets")
+    assert not app.exception
+    assert "download" in app.warning[0].value
+    assert any("811 MB" in button.label for button in app.button)
+    app = app.text_input[0].set_value("/nowhere/at/all").run()
+    assert not app.exception
+    assert "nowhere" in app.warning[0].value
+
+
+def test_the_form_says_what_is_wrong_and_starts_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segmodels.training.launch.launch", lambda recipe: pytest.fail("started a wrong recipe"))
+    app = opened("2_Train")
+    assert not app.exception
+    app = widget(app.number_input, "Width").set_value(9).run()
+    app = widget(app.button_group, "Norm").set_value("group").run()
+    assert not app.exception
+    assert "multiple of 8" in app.error[0].value
+    assert widget(app.button, "Start training").disabled
+
+
+def test_the_form_starts_the_recipe_it_shows(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Recipe] = []
+
+    def launch(recipe: Recipe) -> Run:
+        started.append(recipe)
+        return Run.create(recipe)
+
+    monkeypatch.setattr("segmodels.training.launch.launch", launch)
+    app = opened("2_Train")
+    app = widget(app.number_input, "Epochs").set_value(7).run()
+    app = widget(app.number_input, "Width").set_value(8).run()
+    shown = app.code[0].value
+    app = widget(app.button, "Start training").click().run()
+    assert not app.exception
+    assert (started[0].epochs, started[0].options["width"], started[0].data) == (7, 8, "toy-pets")
+    assert shown == started[0].command()
+    assert "queued" in widget(app.selectbox, "Run").options[0]
+
+
+def test_a_finished_run_is_shown_with_its_figures(trained: Run) -> None:
+    app = opened("2_Train", run=trained.id)
+    assert not app.exception
+    best = max(trained.history(), key=lambda row: row["val_mean_iou"])
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert figures["Best mean IoU"] == f"{best['val_mean_iou']:.3f}"
+    assert figures["Best epoch"] == str(best["epoch"])
+    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("image")) == 8  # four pictures, truth and prediction
+
+
+def test_a_run_whose_process_died_is_shown_as_interrupted(home: Path) -> None:
+    run = Run.create(Recipe(data="toy-pets"))
+    run.write_status(state="running", epoch=2)
+    app = opened("2_Train", run=run.id)
+    assert not app.exception
+    assert "interrupted" in texts(app)
+    assert not any(button.label == "Stop" for button in app.button)
+
+
+def test_predict_shows_mask_and_overlay_of_an_upload(trained: Run) -> None:
+    app = opened("4_Predict", model=trained.id)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8))
+    app = app.file_uploader[0].set_value(("photo.png", encoded(picture), "image/png")).run()
+    assert not app.exception
+    assert not app.error
+    assert "90 x 60 pixels" in texts(app)
+    assert [image.proto.imgs[0].caption for image in app.get("image")] == ["Picture", "Overlay", "Mask"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("notes.jpg", b"this is no picture", "not a picture"),
+        ("empty.png", b"", "not a picture"),
+        ("cut.png", "cut", "truncated"),
+        ("bomb.png", "bomb", "64 megapixels"),
+    ],
+)
+def test_predict_refuses_what_is_no_picture_in_one_line(
+    name: str, content: bytes | str, message: str, trained: Run
+) -> None:
+    if content == "cut":
+        noise = np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8)
+        content = encoded(Image.fromarray(noise))[:5000]
+    if content == "bomb":
+        content = encoded(Image.new("1", (8001, 8000)))
+    app = opened("4_Predict", model=trained.id)
+    app = app.file_uploader[0].set_value((name, content, "image/png")).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert message in app.error[0].value
+    assert "\n" not in app.error[0].value
+
+
+def test_predict_takes_a_test_picture_of_the_data_set(trained: Run) -> None:
+    app = opened("4_Predict", model=trained.id)
+    app = widget(app.selectbox, "… or one of its test pictures").select_index(3).run()
+    assert not app.exception
+    assert len(app.get("image")) == 3
+
+
+def test_a_damaged_checkpoint_is_one_line(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    folder = tmp_path / "home" / "broken"
+    shutil.copytree(trained.best, folder)
+    (folder / "model.weights.h5").write_bytes(b"\x89HDF" + b"0" * 1000)
+    monkeypatch.setenv("SEGMODELS_HOME", str(tmp_path / "home"))
+    app = opened("4_Predict", model="broken")
+    app = app.file_uploader[0].set_value(("p.png", encoded(Image.new("RGB", (40, 40))), "image/png")).run()
+    assert not app.exception
+    assert "damaged" in app.error[0].value
+
+
+def encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_pets(root: Path, trimaps: dict[str, list[int]]) -> None:
+    """A small set in the official layout: names starting with A are the test list, with B the trainval list."""
+    (root / "images").mkdir(parents=True)
+    (root / "annotations" / "trimaps").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for name, values in trimaps.items():
+        Image.fromarray(generator.integers(0, 255, (40, 60, 3), np.uint8)).save(root / "images" / f"{name}.jpg")
+        trimap = generator.choice(np.array(values, np.uint8), (40, 60))
+        Image.fromarray(trimap).save(root / "annotations" / "trimaps" / f"{name}.png")
+    lists = {"test": [n for n in trimaps if n[0] == "A"], "trainval": [n for n in trimaps if n[0] == "B"]}
+    for name, listed in lists.items():
+        (root / "annotations" / f"{name}.txt").write_text("".join(f"{n} 1 1 1\n" for n in listed))

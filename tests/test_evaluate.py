@@ -1,0 +1,157 @@
+"""`evaluate` against an independent slow loop, and the form of its report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import metrics
+
+from segmodels.data.dataset import Dataset
+from segmodels.data.datasets import open_dataset
+from segmodels.errors import UserError
+from segmodels.evaluation.evaluate import evaluate
+from segmodels.prediction.predictor import Predictor
+from segmodels.training.losses import make_loss
+from segmodels.training.reporter import Reporter
+from segmodels.training.runs import Run
+
+KEYS = [
+    "model", "data", "split", "images", "at", "loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall",
+    "f1", "classes", "confusion_matrix", "instances", "images_per_second",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_run: Run) -> Predictor:
+    return Predictor(tiny_run.best)
+
+
+def slow(predictor: Predictor, split: str, at: str) -> tuple[np.ndarray, np.ndarray]:
+    """Every counted pixel's class and prediction, one picture at a time, resized by TensorFlow."""
+    tf = pytest.importorskip("tensorflow")
+    dataset = open_dataset("toy-pets")
+    truths, predictions = [], []
+    for sample in dataset.samples(split):
+        image, mask = dataset.read_image(sample), dataset.read_mask(sample)
+        small = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR))
+        logits = predictor.model(small[None].astype(np.float32), training=False)
+        if at == "native":
+            logits = tf.image.resize(logits, mask.shape, method="bilinear")
+        else:
+            mask = np.asarray(Image.fromarray(mask).resize((32, 32), Image.Resampling.NEAREST))
+        prediction = np.asarray(logits)[0].argmax(-1)
+        truths.append(mask[mask != 255])
+        predictions.append(prediction[mask != 255])
+    return np.concatenate(truths), np.concatenate(predictions)
+
+
+@pytest.mark.parametrize("at", ["native", "model"])
+def test_the_report_agrees_with_a_slow_loop(predictor: Predictor, at: Any) -> None:
+    report = evaluate(predictor, data="toy-pets", split="validation", at=at)
+    truth, prediction = slow(predictor, "validation", at)
+    counts = metrics.confusion_matrix(truth, prediction, labels=range(3))
+    differing = np.abs(np.array(report["confusion_matrix"]) - counts).sum()
+    assert differing <= 1e-4 * counts.sum(), "but for ties in the last bit"
+    assert np.array(report["confusion_matrix"]).sum() == len(truth)
+    iou = metrics.jaccard_score(truth, prediction, labels=range(3), average=None)
+    assert report["mean_iou"] == pytest.approx(iou.mean(), abs=1e-3)
+    assert [row["iou"] for row in report["classes"]] == pytest.approx(list(iou), abs=1e-3)
+    assert report["pixel_accuracy"] == pytest.approx((truth == prediction).mean(), abs=1e-3)
+    macro = {"average": "macro", "zero_division": 0}
+    assert report["precision"] == pytest.approx(metrics.precision_score(truth, prediction, **macro), abs=1e-3)
+    assert report["recall"] == pytest.approx(metrics.recall_score(truth, prediction, **macro), abs=1e-3)
+    assert report["mean_dice"] == pytest.approx(metrics.f1_score(truth, prediction, **macro), abs=1e-3)
+
+
+def test_the_report_has_the_keys_of_the_design_in_order(predictor: Predictor, tiny_run: Run) -> None:
+    report = evaluate(predictor, split="test")
+    assert list(report) == KEYS
+    assert [list(row) for row in report["classes"]] == [["name", "iou", "dice", "precision", "recall", "pixels"]] * 3
+    assert [row["name"] for row in report["classes"]] == ["pet", "background", "border"]
+    assert report["model"] == str(tiny_run.best)
+    assert (report["data"], report["split"], report["images"], report["at"]) == ("toy-pets", "test", 40, "native")
+    assert report["instances"] is None
+    assert report["images_per_second"] > 0
+    assert json.loads(json.dumps(report)) == report
+    matrix = np.array(report["confusion_matrix"])
+    assert [row["pixels"] for row in report["classes"]] == matrix.sum(axis=1).tolist()
+    p, r = report["precision"], report["recall"]
+    assert report["f1"] == pytest.approx(2 * p * r / (p + r))
+
+
+def test_the_loss_is_the_recipes(predictor: Predictor) -> None:
+    dataset = open_dataset("toy-pets")
+    pairs = [dataset.read(sample) for sample in dataset.samples("test")]
+    images = np.stack([np.asarray(Image.fromarray(i).resize((32, 32), Image.Resampling.BILINEAR)) for i, _ in pairs])
+    masks = np.stack([np.asarray(Image.fromarray(m).resize((32, 32), Image.Resampling.NEAREST)) for _, m in pairs])
+    loss = make_loss("cross_entropy+dice")
+    logits = np.asarray(predictor.model(images, training=False))
+    expected = np.mean([float(loss(masks[i : i + 8], logits[i : i + 8])) for i in range(0, 40, 8)])
+    assert evaluate(predictor, split="test")["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_model_is_named_by_run_id_or_directory(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMODELS_HOME", str(tiny_run.path.parents[1]))
+    by_id, by_path = evaluate(tiny_run.id, split="test"), evaluate(tiny_run.path, split="test")
+    assert by_id["confusion_matrix"] == by_path["confusion_matrix"]
+
+
+def test_what_cannot_be_read_is_skipped_and_named(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Dataset.read
+
+    def some(self: Dataset, sample: Any) -> Any:
+        if sample.id.endswith("3"):
+            raise UserError(f"{sample.id}: the picture is truncated")
+        return read(self, sample)
+
+    class Notes(Reporter):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    monkeypatch.setattr(Dataset, "read", some)
+    reporter = Notes()
+    report = evaluate(predictor, split="test", reporter=reporter)
+    assert report["images"] == 36
+    assert reporter.notes == [f"skipped: test-{i:04d}: the picture is truncated" for i in (3, 13, 23, 33)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"data": "toy-nuclei"}, "the model knows the classes pet, background, border, but toy-nuclei has"),
+        ({"data": "toy-pet"}, "did you mean 'toy-pets'"),
+        ({"split": "tests"}, "did you mean 'test'"),
+        ({"at": "natives"}, "did you mean 'native'"),
+    ],
+)
+def test_what_cannot_be_compared(predictor: Predictor, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        evaluate(predictor, **arguments)
+
+
+def test_a_model_that_is_not_there(home: Path, tmp_path: Path) -> None:
+    for name in ("20200101-nothing", tmp_path, "x" * 5000, "no/such/place", ""):
+        with pytest.raises(UserError, match="neither a checkpoint directory nor a run"):
+            evaluate(name)
+
+
+@pytest.mark.parametrize(
+    "recipe", [{"loss": 5}, {"loss": "dise"}, {"class_weights": [1, 2]}, {"class_weights": "x"}, {"data": 7}], ids=str
+)
+def test_a_recipe_that_a_stranger_wrote(tiny_run: Run, tmp_path: Path, recipe: dict[str, Any]) -> None:
+    folder = Path(shutil.copytree(tiny_run.best, tmp_path / "model"))
+    document = json.loads((folder / "segmodels.json").read_text())
+    document["recipe"].update(recipe)
+    (folder / "segmodels.json").write_text(json.dumps(document))
+    with pytest.raises(UserError) as caught:
+        evaluate(folder, split="test")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,61 @@
+"""The same package on JAX, in an environment that has no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from segmodels.hub.checkpoint import load_checkpoint
+from segmodels.training.runs import Run
+
+SCRIPT = """
+import importlib.util, json, sys
+assert importlib.util.find_spec("tensorflow") is None, "this environment must not have TensorFlow"
+import numpy as np
+import segmodels
+from segmodels.backend import backend_name
+
+checkpoint, folder = sys.argv[1:]
+images = np.load(folder + "/images.npy")
+predictor = segmodels.Predictor(checkpoint)
+np.save(folder + "/logits.npy", predictor.logits(images))
+np.save(folder + "/odd.npy", np.asarray(predictor.model(images[:1, :29, :23], training=False)))
+
+fields = dict(data="toy-pets", options={"width": 4, "depth": 3}, image_size=32, limit=16, learning_rate=0.01)
+run = segmodels.train(segmodels.Recipe(epochs=3, **fields))
+history, report = run.history(), segmodels.evaluate(run.best, split="validation", at="model")
+mask = segmodels.Predictor(run.id)(np.zeros((41, 67, 3), np.uint8)).mask
+fields["options"] = {"width": 8, "depth": 3, "norm": "group", "upsample": "bilinear", "dropout": 0.2}
+half = segmodels.Recipe(epochs=1, precision="bfloat16", optimizer="adamw", **fields)
+print(json.dumps({
+    "backend": backend_name(), "state": run.state, "losses": [row["loss"] for row in history],
+    "best": max(row["val_mean_iou"] for row in history), "report": report, "mask": mask.shape,
+    "engine": run.status()["backend"], "half": segmodels.train(half).state,
+}))
+"""
+
+
+def test_train_evaluate_and_predict_without_tensorflow(
+    jax_python: Path, python: Callable, tiny_run: Run, home: Path, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    done = python("-c", SCRIPT, tiny_run.best, tmp_path, interpreter=jax_python, KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+
+    assert found["backend"] == "jax"
+    assert found["engine"].startswith("jax ")
+    assert found["state"] == found["half"] == "finished"
+    assert found["losses"][-1] < found["losses"][0]
+    assert abs(found["report"]["mean_iou"] - found["best"]) < 2e-4
+    assert found["mask"] == [41, 67]
+
+    model, _ = load_checkpoint(tiny_run.best)
+    expected = np.asarray(model(images, training=False))
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, atol=1e-4)
+    odd = np.asarray(model(images[:1, :29, :23], training=False))
+    np.testing.assert_allclose(np.load(tmp_path / "odd.npy"), odd, atol=1e-4)
