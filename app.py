@@ -10,21 +10,19 @@ from ui import cached
 from ui.frame import in_place, page, plain
 
 #: Pictures shown of each data set.
-STRIP = 7
+STRIP = 6
 
 page("segmodels", ":material/texture:", "Semantic segmentation that you can see, train, compare and use.")
 
 
 def strip(name: str) -> None:
     """A few pictures of a data set with their masks."""
-    opened = cached.dataset(name, None)
-    samples = opened.samples("train")
-    every = tuple(range(len(opened.classes)))
+    samples = cached.dataset(name, None).samples("train")
     chosen = [samples[i * len(samples) // STRIP] for i in range(min(STRIP, len(samples)))]
     with st.container(horizontal=True, gap="small"):
         for sample in chosen:
             with in_place():
-                picture = cached.thumbnail(name, None, "train", sample.id, 0.5, every)
+                picture = cached.thumbnail(name, None, "train", sample.id, square=True)
                 st.image(picture, width=120, alt=f"{sample.id} of {name} with its mask")
 
 

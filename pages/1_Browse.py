@@ -56,7 +56,6 @@ def main() -> None:
     pages = -(-len(kept) // PER_PAGE)
     key = f"page-{name}-{split}-{'-'.join(wanted)}"
     number = st.pagination(pages, key=key) if pages > 1 else 1
-    shown = tuple(range(len(labels)))
     position = {sid: i for i, sid in enumerate(counts.ids)}
     here = kept[(number - 1) * PER_PAGE : number * PER_PAGE]
     for start in range(0, len(here), PER_ROW):
@@ -66,7 +65,7 @@ def main() -> None:
                 listed = ", ".join(
                     f"{label.name} {100 * n / row.sum():.0f} %" for label, n in zip(labels, row, strict=True) if n
                 )
-                picture = cached.thumbnail(name, root, split, sid, opacity, shown)
+                picture = cached.thumbnail(name, root, split, sid, opacity)
                 st.image(picture, caption=plain(sid), width="stretch", alt=f"{sid} with its mask: {listed}")
 
 

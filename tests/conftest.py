@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import configuration
 
 if TYPE_CHECKING:
     from segmodels.training.runs import Run
 
 ROOT = Path(__file__).parents[1]
+
+# Hypothesis keeps the examples that failed: not in the project's folder.
+configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "segmodels-hypothesis")
 
 #: A network that trains in seconds on two cores.
 TINY: dict[str, Any] = {

@@ -24,16 +24,16 @@ predictor = segmodels.Predictor(checkpoint)
 np.save(folder + "/logits.npy", predictor.logits(images))
 np.save(folder + "/odd.npy", np.asarray(predictor.model(images[:1, :29, :23], training=False)))
 
-fields = dict(data="toy-pets", options={"width": 4, "depth": 3}, image_size=32, limit=16, learning_rate=0.01)
-run = segmodels.train(segmodels.Recipe(epochs=3, **fields))
+options = {"width": 4, "depth": 3, "upsample": "bilinear", "dropout": 0.2}
+run = segmodels.train(segmodels.Recipe(
+    data="toy-pets", options=options, image_size=32, limit=16, epochs=3, learning_rate=0.01, optimizer="adamw"
+))
 history, report = run.history(), segmodels.evaluate(run.best, split="validation", at="model")
 mask = segmodels.Predictor(run.id)(np.zeros((41, 67, 3), np.uint8)).mask
-fields["options"] = {"width": 8, "depth": 3, "norm": "group", "upsample": "bilinear", "dropout": 0.2}
-half = segmodels.Recipe(epochs=1, precision="bfloat16", optimizer="adamw", **fields)
 print(json.dumps({
     "backend": backend_name(), "state": run.state, "losses": [row["loss"] for row in history],
     "best": max(row["val_mean_iou"] for row in history), "report": report, "mask": mask.shape,
-    "engine": run.status()["backend"], "half": segmodels.train(half).state,
+    "engine": run.status()["backend"],
 }))
 """
 
@@ -49,7 +49,7 @@ def test_train_evaluate_and_predict_without_tensorflow(
 
     assert found["backend"] == "jax"
     assert found["engine"].startswith("jax ")
-    assert found["state"] == found["half"] == "finished"
+    assert found["state"] == "finished"
     assert found["losses"][-1] < found["losses"][0]
     assert abs(found["report"]["mean_iou"] - found["best"]) < 2e-4
     assert found["mask"] == [41, 67]

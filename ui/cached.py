@@ -12,7 +12,7 @@ from PIL import Image
 
 from segmodels.data.dataset import Dataset
 from segmodels.data.datasets import open_dataset
-from segmodels.data.images import resize_mask
+from segmodels.data.images import resize_image, resize_mask
 from segmodels.data.statistics import ClassCounts, count_classes
 from segmodels.prediction.masks import overlay
 
@@ -45,16 +45,22 @@ def class_counts(name: str, root: str | None, split: str) -> ClassCounts:
 
 
 @st.cache_data(max_entries=2000, show_spinner=False)
-def thumbnail(name: str, root: str | None, split: str, sample_id: str, opacity: float, shown: tuple[int, ...]) -> bytes:
-    """A sample with its mask laid over, as JPEG; `UserError` where it cannot be read."""
+def thumbnail(
+    name: str, root: str | None, split: str, sample_id: str, opacity: float = 0.5, *, square: bool = False
+) -> bytes:
+    """A sample with its mask laid over, as JPEG; `UserError` where it cannot be read. `square` cuts out its middle."""
     opened = dataset(name, root)
     sample = next(sample for sample in opened.samples(split) if sample.id == sample_id)
     image, mask = opened.read(sample)
-    small = Image.fromarray(image)
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    pixels = np.asarray(small)
-    laid = overlay(pixels, resize_mask(mask, *pixels.shape[:2]), opened.classes, opacity=opacity, shown=shown)
-    return jpeg(laid)
+    height, width = mask.shape
+    if square:
+        side = min(height, width)
+        middle = np.s_[(height - side) // 2 :, (width - side) // 2 :]
+        image, mask = image[middle][:side, :side].copy(), mask[middle][:side, :side].copy()
+        height = width = side
+    scale = min(1.0, THUMBNAIL / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    return jpeg(overlay(resize_image(image, *size), resize_mask(mask, *size), opened.classes, opacity=opacity))
 
 
 def jpeg(image: np.ndarray) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from segmodels.data.datasets import DATASETS
 from segmodels.errors import UserError
 from segmodels.models.architectures import ARCHITECTURES, architecture_row
 from segmodels.models.backbones import BACKBONES, PLAIN
@@ -39,12 +40,11 @@ def recipe_form() -> Recipe | None:
     )
     row = architecture_row(fields["architecture"])
     encoders = {PLAIN: "its own plain encoder", **{n: b.title for n, b in BACKBONES.items()}}
-    needs_files = root is not None or data == "oxford-pets"
     fields["backbone"] = _choice(
         "backbone",
         list(row.backbones),
         titles=encoders,
-        index=list(row.backbones).index("mobilenetv2" if needs_files else PLAIN),
+        index=list(row.backbones).index("mobilenetv2" if DATASETS[data].needs_files else PLAIN),
     )
     if fields["backbone"] != PLAIN:
         fields["weights"] = _choice("weights", ["imagenet", "none"], titles={"none": "none (random)"})
@@ -59,10 +59,10 @@ def recipe_form() -> Recipe | None:
             "Learning rate",
             1e-6,
             10.0,
-            1e-3,
+            start.get("learning_rate", Recipe.model_fields["learning_rate"].default),
             step=1e-4,
-            format="%.6f",
-            key="learning_rate",
+            format="%g",
+            key=f"learning_rate-{data}",
             help=_help("learning_rate"),
         )
 

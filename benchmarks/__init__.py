@@ -1,0 +1,1 @@
+"""Figures that the README states, and how they were measured."""

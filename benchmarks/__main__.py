@@ -1,0 +1,30 @@
+"""`python -m benchmarks [NAME …]`: run all benchmarks, or those named; prints a Markdown table a benchmark."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+
+from segmodels.device import device
+
+#: Name and what it measures; each is a module of this folder with `main()`.
+BENCHMARKS = {
+    "startup": "import time, first paint of the home page, what the server process loads",
+    "throughput": "training images a second against a bare Keras loop of the same network",
+    "pets": "Oxford pets at 160 px, 20 epochs, figures on the test split at native size",
+}
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or list(BENCHMARKS)
+    if unknown := [name for name in chosen if name not in BENCHMARKS]:
+        sys.exit(f"no benchmark {unknown[0]!r}: choose of {', '.join(BENCHMARKS)}")
+    print(f"{device()}; Python {platform.python_version()}\n")
+    for name in chosen:
+        print(f"## {name}: {BENCHMARKS[name]}\n", flush=True)
+        importlib.import_module(f"benchmarks.{name}").main()
+        print(flush=True)
+
+
+main()
