@@ -34,7 +34,7 @@ if found.note:
 runs = list_runs()
 states = {run.id: run.state for run in runs}
 alive = [run for run in runs if states[run.id] in ALIVE]
-usable = [run for run in runs if run.best.exists()]
+usable = [run for run in runs if run.has_best]
 
 browse, train, predict = st.columns(3, border=True)
 with browse:

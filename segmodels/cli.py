@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 import types
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = parser().parse_args(arguments)
         document, text = parsed.verb(parsed)
-        print(json.dumps(document, indent=2) if parsed.json else text, flush=True)
+        print(json.dumps(_finite(document), indent=2, allow_nan=False) if parsed.json else text, flush=True)
     except UserError as error:
         print(f"segmodels: {error}", file=sys.stderr)
         return 2
@@ -37,7 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return 0
-    return 0
+    return parsed.exit_code
+
+
+def _finite(value: Any) -> Any:
+    """The same document with null for NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     def add(group: Any, name: str, verb: Callable, text: str) -> argparse.ArgumentParser:
         made = group.add_parser(name, help=text, description=text, allow_abbrev=False)
         made.add_argument("--json", action="store_true", help="print one JSON document")
-        made.set_defaults(verb=verb)
+        made.set_defaults(verb=verb, exit_code=0)
         return made
 
     add(verbs, "architectures", _architectures, "what can be built")
@@ -336,10 +346,11 @@ def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
         rows = predict_files(parsed.model, [Path(image) for image in parsed.images], Path(parsed.out), wanted, terminal)
     finally:
         terminal.close()
-    failed = [row for row in rows if row["error"]]
-    for row in failed:
-        print(f"segmodels: {row['error']}", file=sys.stderr)
-    if len(failed) == len(rows):
-        raise UserError(f"none of the {len(rows)} pictures could be read" if len(rows) > 1 else "no mask was written")
+    failed = [row["error"] for row in rows if row["error"]]
+    if len(rows) == len(failed) == 1:
+        raise UserError(failed[0])
+    for error in failed:
+        print(f"segmodels: {error}", file=sys.stderr)
+    parsed.exit_code = 2 if failed else 0
     lines = [f"{row['image']}: {', '.join(row['files'])}" for row in rows if not row["error"]]
     return rows, "\n".join(lines)

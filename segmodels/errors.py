@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,22 +25,23 @@ def choose(what: str, name: str, known: Sequence[str]) -> str:
         return name
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UserError(f"unknown {what} {name!r}: {hint}choose one of {', '.join(known)}")
+    raise UserError(f"unknown {what} {reprlib.repr(name)}: {hint}choose one of {', '.join(known)}")
 
 
 def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserError:
     """Turn a pydantic error into one line on the first thing wrong: the field, its value, and what is allowed."""
     first = error.errors()[0]
-    field = str(first["loc"][0]) if first["loc"] else ""
+    field = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(field, list(model.model_fields), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(model.model_fields)}"
-        return UserError(f"unknown {what} {field!r}{hint}")
+        known = [] if "." in field else list(model.model_fields)
+        near = difflib.get_close_matches(field, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}" if known else ""
+        return UserError(f"unknown {what} {reprlib.repr(field)}{hint}")
     if not field:
         return UserError(f"{what}: {message}")
     allowed = _range(model, field) or f"{message[0].lower()}{message[1:]}"
-    return UserError(f"{what} {field}={first['input']!r}: {allowed}")
+    return UserError(f"{what} {field}={reprlib.repr(first['input'])}: {allowed}")
 
 
 def _range(model: type[BaseModel], field: str) -> str | None:

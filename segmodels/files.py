@@ -63,7 +63,9 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
                 f"no space left on the disk of {path}: free some, or set SEGMODELS_HOME elsewhere"
             ) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise UserError(f"cannot write to {path}: choose another place, or set SEGMODELS_HOME") from None
+            raise UserError(f"no permission for {path}: choose another place, or set SEGMODELS_HOME") from None
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            raise UserError(f"{path} is a file or lies below one: name a folder") from None
         raise
 
 

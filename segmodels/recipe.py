@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from segmodels.data.datasets import DATASETS
 from segmodels.errors import UserError, choose, explain
-from segmodels.files import explain_disk_errors, write_text
+from segmodels.files import write_text
 from segmodels.models.architectures import checked_options
 from segmodels.models.backbones import PLAIN
 
@@ -23,7 +24,7 @@ class Recipe(BaseModel):
         UserError: for the first field that is wrong, naming it, its value and what is allowed.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = Field("oxford-pets", description="name of the data set")
     root: str | None = Field(None, description="folder of the data set, where it has files")
@@ -56,7 +57,7 @@ class Recipe(BaseModel):
     deterministic: bool = Field(False, description="the same numbers at every run on one machine, at some cost")
     limit: int | None = Field(None, ge=1, description="use the first so many training pictures only")
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -91,7 +92,9 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _network_exists(self) -> Recipe:
-        checked_options(self.architecture, self.backbone, self.options)
+        checked = checked_options(self.architecture, self.backbone, self.options).model_dump(mode="json")
+        # As checked, not as typed: `depth=3` of a command line and 3 of a file are one recipe.
+        object.__setattr__(self, "options", {key: checked[key] for key in self.options})
         if self.backbone == PLAIN and self.weights != "none":
             raise UserError(f"recipe field weights={self.weights!r}: needs a backbone; choose one, or weights none")
         return self
@@ -109,11 +112,11 @@ class Recipe(BaseModel):
         """Read a JSON or YAML file; `UserError` where it is missing, damaged or wrong."""
         path = Path(path)
         try:
-            with explain_disk_errors(path):
-                document = yaml.safe_load(path.read_text(encoding="utf-8")[:1_000_000])  # JSON is YAML
-        except FileNotFoundError:
+            text = path.read_text(encoding="utf-8")[:1_000_000]
+            document = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"recipe file {path} does not exist") from None
-        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError, RecursionError):
+        except (yaml.YAMLError, ValueError, OSError, RecursionError):
             raise UserError(f"recipe file {path} is neither YAML nor JSON") from None
         if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
             raise UserError(f"recipe file {path} must hold fields and their values")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from segmodels.training.reporter import Reporter
+from segmodels.training.reporter import Reporter, epoch_line
 
 
 class Terminal(Reporter):
@@ -51,12 +51,7 @@ class Terminal(Reporter):
 
     def epoch(self, row: dict[str, Any], epochs: int) -> None:
         self.close()
-        self.note(
-            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  "
-            f"loss {row['loss']:.4f}  mean IoU {row['mean_iou']:.4f}  |  "
-            f"validation: loss {row['val_loss']:.4f}  accuracy {row['val_pixel_accuracy']:.4f}  "
-            f"mean IoU {row['val_mean_iou']:.4f}  |  {row['images_per_second']:.1f} images/s, {row['seconds']:.0f} s"
-        )
+        self.note(epoch_line(row, epochs))
 
     def close(self) -> None:
         if self.bar is not None:

@@ -179,7 +179,8 @@ def test_predicting_writes_masks_at_each_pictures_size(cli: Cli, tiny_run: Run, 
     (tmp_path / "note.jpg").write_text("no picture")
     images = [tmp_path / "a" / "cat.png", tmp_path / "note.jpg", tmp_path / "b" / "cat.png"]
     done = cli("predict", tiny_run.path, *images, "--out", tmp_path / "out", "--format", "png,overlay,npz", "--json")
-    rows = document(done)
+    assert done.returncode == 2, "a picture failed, and a script must notice"
+    rows = json.loads(done.stdout)
     assert [row["error"] is None for row in rows] == [True, False, True]
     assert len(own(done.stderr)) == 1
     assert "note.jpg" in own(done.stderr)[0]

@@ -25,7 +25,7 @@ def usable_models() -> dict[str, Model]:
         folder.name: Model(folder.name, folder) for folder in sorted(home().glob("*/")) if (folder / SPEC).is_file()
     }
     for run in list_runs():
-        if not (run.best / SPEC).is_file():
+        if not run.has_best:
             continue
         try:
             best = run.status().get("best") or {}

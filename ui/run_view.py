@@ -48,7 +48,7 @@ def run_view(run: Run) -> None:
             st.json(recipe.model_dump(mode="json"), expanded=False)
         st.caption(f"Run directory: {plain(str(run.path))}")
     with st.expander("Log", icon=":material/terminal:"):
-        st.code(run.log(60) or "The log is empty: this run was started on the command line.", language=None)
+        st.code(run.log(60) or "The log is empty so far.", language=None)
 
 
 def _live(run: Run, was_alive: bool) -> None:
@@ -95,7 +95,7 @@ def _buttons(run: Run, state: str) -> None:
         ):
             relaunch(run)
             st.rerun()
-        if run.best.exists():
+        if run.has_best:
             st.page_link(
                 "pages/4_Predict.py",
                 label="Predict with its best epoch",

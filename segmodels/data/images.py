@@ -33,8 +33,18 @@ def read_image(source: Path | bytes | BinaryIO, *, name: str | None = None) -> n
         UserError: no picture, truncated, of an unknown kind, or over `MAX_PIXELS`.
     """
     with _opened(source, name) as image:
-        upright = ImageOps.exif_transpose(image)
-        return np.asarray(_to_rgb(upright if upright is not None else image), dtype=np.uint8)
+        return rgb(image)
+
+
+def rgb(image: Image.Image) -> np.ndarray:
+    """A Pillow picture of any mode as a person sees it: upright, uint8 RGB `(height, width, 3)`."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        image = Image.fromarray(_to_eight_bits(np.asarray(image)))
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        shown = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
+    return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
 def read_mask(source: Path | bytes | BinaryIO, *, name: str | None = None) -> np.ndarray:
@@ -43,13 +53,14 @@ def read_mask(source: Path | bytes | BinaryIO, *, name: str | None = None) -> np
     Raises:
         UserError: as `read_image`, and where the file holds colours or values over 255 instead of class ids.
     """
-    with _opened(source, name) as image:
-        label = name or _name_of(source)
+    opened = _opened(source, name)
+    with opened as image:
+        label = opened.label
         if image.mode == "1":
             return np.asarray(image, dtype=np.uint8)
         if image.mode not in ("L", "P", "I", "I;16"):
             raise UserError(f"{label}: a mask holds one class id a pixel, but this is a {image.mode} picture")
-        values = np.asarray(image)
+        values = np.asarray(image) // opened.grey_step
         if values.size and (values.min() < 0 or values.max() > 255):
             raise UserError(f"{label}: mask value {values.max()} is over 255")
         return values.astype(np.uint8)
@@ -86,6 +97,9 @@ class _opened:
                 if width * height > MAX_PIXELS:
                     self.image.close()
                     raise Image.DecompressionBombError
+                # Pillow spreads grey of two and four bits over 0..255; a mask's ids have to be brought together again.
+                stored = str(self.image.tile[0].args) if self.image.tile else ""
+                self.grey_step = {"L;2": 85, "L;4": 17}.get(stored, 1)
                 self.image.load()
         except FileNotFoundError:
             raise UserError(f"{self.label}: no such file") from None
@@ -105,26 +119,16 @@ class _opened:
         self.image.close()
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return Image.fromarray(_to_eight_bits(np.asarray(image))).convert("RGB")
-    if "A" in image.mode or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
-
-
 def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Integer samples by their full 16-bit range; anything else stretched from its least to its greatest value."""
+    """Integer samples as they are or by their full 16-bit range; anything else from its least to its greatest value."""
+    whole = values.dtype.kind in "iub"
     values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    if low >= 0 and high <= 255:
+    if whole and low >= 0 and high <= 255:
         return values.astype(np.uint8)
-    if low >= 0 and high <= 65535:
+    if whole and low >= 0 and high <= 65535:
         return np.round(values / 257).astype(np.uint8)
-    return np.round((values - low) / (high - low) * 255).astype(np.uint8)
+    return np.round((values - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
 
 
 def _name_of(source: Path | bytes | BinaryIO) -> str:

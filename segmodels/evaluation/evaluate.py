@@ -17,7 +17,8 @@ from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.prediction.predictor import Predictor
-from segmodels.prediction.resize import resize_logits
+from segmodels.prediction.resize import bands, resize_logits
+from segmodels.recipe import Recipe
 from segmodels.training.losses import make_loss
 from segmodels.training.reporter import Reporter
 
@@ -55,17 +56,16 @@ def evaluate(
     """
     choose("comparison size", at, ("native", "model"))
     predictor = model if isinstance(model, Predictor) else Predictor(model)
-    recipe = predictor.spec.recipe
-    data = data or recipe.get("data")
-    if not data:
-        raise UserError("the checkpoint does not say what it was trained on: name a data set")
-    dataset = open_dataset(data, root, split_seed=recipe.get("split_seed", 0))
+    recipe = _recipe(predictor, data)
+    dataset = open_dataset(recipe.data, recipe.root if root is None else root, split_seed=recipe.split_seed)
     _check_classes(predictor, dataset)
     samples = dataset.samples(choose("split", split, SPLITS))
     reporter = reporter or Reporter()
 
     size, classes = predictor.spec.input.size, len(predictor.labels)
-    loss_of = make_loss(recipe.get("loss", "cross_entropy"), recipe.get("class_weights"))
+    if recipe.class_weights is not None and len(recipe.class_weights) != classes:
+        raise UserError(f"the recipe has {len(recipe.class_weights)} class weights for {classes} classes")
+    loss_of = make_loss(recipe.loss, recipe.class_weights)
     confusion, losses, images, began = ConfusionMatrix(classes), 0.0, 0, time.perf_counter()
     for batch in _batches(dataset, samples, size, at, reporter):
         pictures = np.stack([example.image for example in batch])
@@ -73,15 +73,16 @@ def evaluate(
         logits = predictor.logits(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
         losses += float(loss_of(np.stack([example.small_mask for example in batch]), logits)) * len(batch)
         for example, scores in zip(batch, logits, strict=True):
-            prediction = resize_logits(scores, *example.mask.shape).argmax(axis=-1)
-            confusion.add(example.mask, prediction)
+            for rows in bands(example.mask.shape[0]):
+                prediction = resize_logits(scores, *example.mask.shape, rows=rows).argmax(axis=-1)
+                confusion.add(example.mask[rows], prediction)
         images += len(batch)
         reporter.progress(images, len(samples), f"evaluating {split}")
     if not images:
-        raise UserError(f"no usable picture in the {split} split of {data}")
+        raise UserError(f"no usable picture in the {split} split of {recipe.data}")
     return {
         "model": str(predictor.path),
-        "data": data,
+        "data": recipe.data,
         "split": split,
         "images": images,
         "at": at,
@@ -137,6 +138,16 @@ def _ahead(pool: ThreadPoolExecutor, read: Callable[[Sample], Any], samples: lis
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def _recipe(predictor: Predictor, data: str | None) -> Recipe:
+    """What the model was trained by; the run's own recipe, where there is one, also knows the folder of the data."""
+    fields: dict[str, Any] = predictor.spec.recipe
+    if predictor.path.name == "best" and (predictor.path.parent / "recipe.json").is_file():
+        fields = Recipe.load(predictor.path.parent / "recipe.json").model_dump()
+    if data and data != fields.get("data"):
+        fields = {**fields, "data": data, "root": None}
+    return Recipe(**{**fields, "weights": "none"})
 
 
 def _check_classes(predictor: Predictor, dataset: Dataset) -> None:

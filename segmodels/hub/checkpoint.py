@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError, explain
 from segmodels.files import read_json, whole, write_text
+from segmodels.models.architectures import checked_options
 
 if TYPE_CHECKING:
     from segmodels.backend import keras
@@ -72,7 +73,7 @@ def read_spec(folder: str | Path) -> Spec:
         raise UserError(f"{folder} is no checkpoint directory: it has no {SPEC}")
     document = read_json(folder / SPEC, limit=1_000_000)
     found = document.get("format") if isinstance(document, dict) else None
-    if not isinstance(found, int) or found > FORMAT:
+    if type(found) is not int or found != FORMAT:
         raise UserError(f"{folder / SPEC} has format {found!r}, but this version reads {FORMAT}: update segmodels")
     try:
         spec = Spec(**document)
@@ -104,6 +105,8 @@ def load_checkpoint(folder: str | Path) -> tuple[keras.Model, Spec]:
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{folder} has no {WEIGHTS}: copy the checkpoint again")
+    # Only the architecture's own keywords: a strange spec must not reach the other arguments of `build`.
+    checked_options(spec.architecture.name, spec.architecture.backbone, spec.architecture.options)
     model = build(
         spec.architecture.name,
         classes=spec.architecture.classes,

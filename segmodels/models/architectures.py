@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from segmodels.errors import choose, explain
+from segmodels.errors import UserError, choose, explain
 from segmodels.models import backbones
 
 
@@ -56,8 +56,10 @@ def checked_options(architecture: str, backbone: str, options: dict[str, Any]) -
     """Validate an architecture's own keywords; `UserError` names the keyword, its value and what is allowed."""
     row = architecture_row(architecture)
     choose(f"backbone of {architecture}", backbone, row.backbones)
+    if "backbone" in options:
+        raise UserError(f"unknown {architecture} option 'backbone': it is a field of its own")
     try:
-        return row.options_type()(backbone=backbone, **options)
+        return row.options_type()(**options, backbone=backbone)
     except ValidationError as error:
         raise explain(error, f"{architecture} option", row.options_type()) from None
 

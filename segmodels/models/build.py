@@ -52,8 +52,11 @@ def build(
     images = keras.Input((None, None, 3), name="images")
     padded = PadToMultiple(row.stride(checked), name="pad")(images)
     parts = row.builder()(padded, classes, checked, weights=str(weights), momentum=norm_momentum)
-    scores = CropLike(name="crop")(parts["logits"], images)
-    heads = [CropLike(name=f"crop_auxiliary{i}")(head, images) for i, head in enumerate(parts["auxiliary"])]
+    # float32 also where the network computes in bfloat16: a layer would else round what it is given.
+    scores = CropLike(name="crop", dtype="float32")(parts["logits"], images)
+    heads = [
+        CropLike(name=f"crop_auxiliary{i}", dtype="float32")(head, images) for i, head in enumerate(parts["auxiliary"])
+    ]
     outputs = {"logits": scores, "auxiliary": heads} if auxiliary else scores
     name = architecture if backbone == PLAIN else f"{architecture}-{backbone}"
     return keras.Model(images, outputs, name=name.replace("+", "p"))

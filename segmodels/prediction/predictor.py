@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from segmodels.data.dataset import ClassLabel
-from segmodels.data.images import read_image, resize_image
+from segmodels.data.images import read_image, resize_image, rgb
 from segmodels.errors import UserError
 from segmodels.hub.checkpoint import load_checkpoint
 from segmodels.prediction import masks
-from segmodels.prediction.resize import resize_logits
+from segmodels.prediction.resize import bands, resize_logits
 from segmodels.training.runs import find_checkpoint
 
 if TYPE_CHECKING:
@@ -32,29 +32,45 @@ class Result:
 
     Attributes:
         image: the picture, uint8 RGB `(height, width, 3)`.
-        logits: float32 `(height, width, classes)`.
+        scores: logits at the model's size, float32 `(size, size, classes)`; all below is at the picture's size.
         labels: the classes.
     """
 
     image: np.ndarray
-    logits: np.ndarray
+    scores: np.ndarray
     labels: tuple[ClassLabel, ...]
 
-    @cached_property
+    @property
     def mask(self) -> np.ndarray:
         """The most likely class of each pixel: uint8 `(height, width)`."""
-        return self.logits.argmax(axis=-1).astype(np.uint8)
+        return self._answer[0]
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Probability of the most likely class: float32 `(height, width)`, 1 / classes to 1."""
+        return self._answer[1]
+
+    @cached_property
+    def _answer(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mask and confidence, band by band: no array of all classes at the picture's size is made."""
+        height, width = self.image.shape[:2]
+        mask, confidence = np.empty((height, width), np.uint8), np.empty((height, width), np.float32)
+        for rows in bands(height):
+            logits = resize_logits(self.scores, height, width, rows=rows)
+            mask[rows] = logits.argmax(axis=-1)
+            confidence[rows] = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1)
+        return mask, confidence
+
+    @cached_property
+    def logits(self) -> np.ndarray:
+        """Float32 `(height, width, classes)`."""
+        return resize_logits(self.scores, *self.image.shape[:2])
 
     @cached_property
     def probabilities(self) -> np.ndarray:
         """Softmax of the logits: float32 `(height, width, classes)`, sums to 1 over the classes."""
         exponentials = np.exp(self.logits - self.logits.max(axis=-1, keepdims=True))
         return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-    @property
-    def confidence(self) -> np.ndarray:
-        """Probability of the most likely class: float32 `(height, width)`, 1 / classes to 1."""
-        return self.probabilities.max(axis=-1)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -96,8 +112,7 @@ class Predictor:
         """
         image = _as_rgb(picture, name)
         size = self.spec.input.size
-        logits = self.logits(resize_image(image, size, size)[None])[0]
-        return Result(image, resize_logits(logits, *image.shape[:2]), self.labels)
+        return Result(image, self.logits(resize_image(image, size, size)[None])[0], self.labels)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Logits of a batch at the model's size: uint8 `(batch, size, size, 3)` to float32 `(…, classes)`."""
@@ -114,7 +129,7 @@ def _as_rgb(picture: Picture, name: str | None) -> np.ndarray:
             )
         return picture
     if isinstance(picture, Image.Image):
-        return np.asarray(picture.convert("RGB"))
+        return rgb(picture)
     return read_image(Path(picture) if isinstance(picture, str) else picture, name=name)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, replacing
+from segmodels.files import replacing
 from segmodels.prediction.predictor import Predictor, Result
 from segmodels.training.reporter import Reporter
 
@@ -39,9 +39,9 @@ def predict_files(
     Returns:
         a row a picture: image, width, height, shares of the classes, files written, error (None where all went well).
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file: name a folder for the masks")
     predictor = Predictor(model)
-    with explain_disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
     rows, taken = [], set[str]()
     for done, image in enumerate(images, start=1):
         row: dict[str, Any] = {"image": str(image), "files": [], "error": None}

@@ -12,7 +12,7 @@ import segmodels
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors
 from segmodels.recipe import Recipe
-from segmodels.training.runs import Run
+from segmodels.training.runs import Run, check_resumable
 
 
 def launch(recipe: Recipe) -> Run:
@@ -23,7 +23,9 @@ def launch(recipe: Recipe) -> Run:
 
 
 def relaunch(run: Run) -> None:
-    """Start a trainer that goes on with a run that was paused, stopped or interrupted."""
+    """Start a trainer that goes on with a run that was paused, stopped or interrupted; `UserError` for any other."""
+    check_resumable(run)
+    run.take_request()  # what was asked of the trainer before is no concern of the next
     run.write_status(state="queued", error=None, phase="starting")
     _start(run, ["--resume", str(run.path)])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import reprlib
 import shutil
 import socket
 import time
@@ -20,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json, write_json
+from segmodels.files import explain_disk_errors, read_json, whole, write_json
 from segmodels.home import home
 from segmodels.recipe import Recipe
 
@@ -53,6 +54,10 @@ class Run:
         return self.path / "best"
 
     @property
+    def has_best(self) -> bool:
+        return (whole(self.best) / "segmodels.json").is_file()
+
+    @property
     def last(self) -> Path:
         """The state to resume from."""
         return self.path / "last"
@@ -78,6 +83,8 @@ class Run:
             path = Path(path).expanduser()
             if (path / "recipe.json").exists():
                 raise UserError(f"{path} holds a run already: continue it with --resume, or choose another folder")
+            if path.exists() and not path.is_dir():
+                raise UserError(f"{path} is a file: name a new folder for the run")
             if path.is_dir() and any(path.iterdir()):
                 raise UserError(f"{path} is not empty: choose a new folder for the run")
             candidates = iter((path,))
@@ -96,19 +103,23 @@ class Run:
 
     def status(self) -> dict[str, Any]:
         """`status.json` as it stands, with `state` corrected to "interrupted" where nobody is at work any more."""
-        try:
-            status = read_json(self.path / "status.json")
-        except UserError:
-            status = {"state": "interrupted", "error": "its status.json is missing or damaged"}
-        if status.get("state") in ALIVE and not self.locked():
+        status = self._read_status() or {"state": "interrupted", "error": "its status.json is missing or damaged"}
+        if status["state"] in ALIVE and not self.locked():
             fresh = time.time() - status.get("heartbeat", 0) < START_GRACE
             if status["state"] == "running" or not fresh:
                 # Read once more: the trainer may have finished between the two looks.
-                with suppress(UserError):
-                    status = read_json(self.path / "status.json")
-                if status.get("state") in ALIVE:
+                status = self._read_status() or status
+                if status["state"] in ALIVE:
                     status = {**status, "state": "interrupted", "error": status.get("error") or "its process ended"}
         return status
+
+    def _read_status(self) -> dict[str, Any] | None:
+        """`status.json` without a judgement, or None where it is missing or damaged."""
+        try:
+            status = read_json(self.path / "status.json")
+        except UserError:
+            return None
+        return status if isinstance(status, dict) and isinstance(status.get("state"), str) else None
 
     @property
     def state(self) -> str:
@@ -116,11 +127,8 @@ class Run:
 
     def write_status(self, **changes: Any) -> None:
         """Change some fields of `status.json`, as a whole file, and set its heartbeat to now."""
-        try:
-            status = read_json(self.path / "status.json")
-        except UserError:
-            status = {}
-        write_json(self.path / "status.json", {**status, **changes, "heartbeat": time.time()})
+        status = {**(self._read_status() or {}), **changes, "heartbeat": time.time()}
+        write_json(self.path / "status.json", status)
 
     def history(self) -> list[dict[str, Any]]:
         """`metrics.csv`: a row an epoch."""
@@ -182,6 +190,8 @@ class Run:
 
     def locked(self) -> bool:
         """Whether a trainer holds the run."""
+        if not (self.path / "lock").exists():
+            return False
         lock = FileLock(self.path / "lock")
         try:
             lock.acquire(timeout=0)
@@ -191,36 +201,49 @@ class Run:
         return False
 
 
+def check_resumable(run: Run) -> None:
+    """`UserError` unless the run has ended before its last epoch."""
+    if (state := run.state) not in RESUMABLE:
+        raise UserError(f"run {run.id} is {state}: only a {', '.join(RESUMABLE)} run can be resumed")
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's: a recipe alone may be anybody's."""
+    return (path / "recipe.json").is_file() and (path / "status.json").is_file()
+
+
 def list_runs() -> list[Run]:
     """All runs of the home, newest first."""
     folder = runs_folder()
-    found = [path for path in folder.iterdir() if (path / "recipe.json").is_file()] if folder.is_dir() else []
+    found = [path for path in folder.iterdir() if is_run(path)] if folder.is_dir() else []
     return [Run(path) for path in sorted(found, key=lambda path: path.name, reverse=True)]
 
 
 def find_run(name: str | Path) -> Run:
     """A run by its id or its directory; `UserError` where there is none."""
-    for path in (Path(name), runs_folder() / str(name)):
-        if (path / "recipe.json").is_file():
-            return Run(path)
-    raise UserError(f"there is no run {str(name)!r}: `python -m segmodels runs list` names them")
+    for path in (Path(name), runs_folder() / str(name)) if str(name) else ():
+        with suppress(OSError):  # a name too long for a file is no run's
+            if is_run(path):
+                return Run(path)
+    raise UserError(f"there is no run {reprlib.repr(str(name))}: `python -m segmodels runs list` names them")
 
 
 def find_checkpoint(name: str | Path) -> Path:
-    """The checkpoint directory that a MODEL names: the directory itself, a run's id, or a run directory (its best)."""
+    """The checkpoint directory that a MODEL names: itself, one below the home, or the best epoch of a run."""
     path = Path(name).expanduser()
-    if (path / "segmodels.json").is_file():
-        return path
-    if re.fullmatch(r"[\w.+-]+", str(name)) and (home() / str(name) / "segmodels.json").is_file():
-        return home() / str(name)
+    places = [path, home() / str(name)] if re.fullmatch(r"[\w.+-]+", str(name)) else [path]
+    for place in places:
+        with suppress(OSError):
+            if (whole(place) / "segmodels.json").is_file():
+                return place
     try:
         run = find_run(path)
     except UserError:
         raise UserError(
-            f"{str(name)!r} is neither a checkpoint directory nor a run: give a folder with a segmodels.json, "
-            "or an id of `python -m segmodels runs list`"
+            f"{reprlib.repr(str(name))} is neither a checkpoint directory nor a run: give a folder with a "
+            "segmodels.json, or an id of `python -m segmodels runs list`"
         ) from None
-    if not run.best.exists():
+    if not run.has_best:
         raise UserError(f"run {run.id} ({run.state}) has no checkpoint yet: it is written after the first epoch")
     return run.best
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def load_state(folder: Path, model: keras.Model, optimizer: keras.optimizers.Opt
         with np.load(folder / "variables.npz", allow_pickle=False) as stored:
             arrays = [stored[_key(i)] for i in range(len(stored.files))]
         position = Position(**read_json(folder / "position.json"))
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise UserError(f"{folder} cannot be resumed from ({' '.join(str(error).split())[:120]})") from None
     variables = _variables(model, optimizer)
     if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import signal
 import threading
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from segmodels.errors import UserError
+from segmodels.files import whole
 from segmodels.recipe import Recipe
-from segmodels.training.reporter import Reporter
-from segmodels.training.runs import RESUMABLE, Run, find_run, whereabouts
+from segmodels.training.reporter import Log, Reporter
+from segmodels.training.runs import Run, check_resumable, find_run, whereabouts
 
 #: Seconds between two writes of `status.json`; more often only when the state changes.
 HEARTBEAT = 1.0
@@ -42,12 +44,9 @@ def train(
     """
     run = _run_for(recipe, run_dir, resume)
     with run.lock():
-        before = run.status()
-        started = before.get("state") not in ("queued", "interrupted") or (run.path / "steps.csv").exists()
-        going_on = resume is not None and run.last.exists()
-        if resume is None and started:
-            raise UserError(f"run {run.id} was started already ({before['state']}): continue it with --resume {run.id}")
-        (run.path / "request.json").unlink(missing_ok=True)
+        if resume is None and (run.path / "steps.csv").exists():
+            raise UserError(f"run {run.id} was started already: continue it with --resume {run.id}")
+        going_on = resume is not None and whole(run.last).exists()
         with _Status(run) as status, _signals() as signalled:
             from segmodels.training.trainer import Interrupted, Trainer  # loads Keras: only now, with the lock held
 
@@ -55,13 +54,17 @@ def train(
                 return signalled() or (run.take_request() if (run.path / "request.json").exists() else None)
 
             status.update(device=_device(), backend=_versions())
+            told = reporter or Reporter()
+            if not _standard_error_is(run.path / "log.txt"):
+                told = Log(run.path / "log.txt", told)
+            told.note(f"{run.id} on {_device()}, {_versions()}")
             try:
                 trainer = Trainer(
                     run.recipe,
                     run,
                     update=status.update,
                     wanted=wanted,
-                    reporter=reporter or Reporter(),
+                    reporter=told,
                     resume=going_on,
                 )
                 trainer.fit()
@@ -69,6 +72,7 @@ def train(
             except Interrupted as reason:
                 status.end({"stop": "stopped", "pause": "paused"}.get(str(reason), "interrupted"))
             except UserError as error:
+                told.note(f"failed: {error}")
                 status.end("failed", error=str(error))
                 raise
             except Exception as error:
@@ -89,8 +93,8 @@ def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Pa
         if recipe is not None:
             raise UserError("a run is resumed under its own recipe: leave the recipe out, or start a new run")
         run = resume if isinstance(resume, Run) else find_run(resume)
-        if (state := run.state) not in RESUMABLE:
-            raise UserError(f"run {run.id} is {state}: only a {', '.join(RESUMABLE)} run can be resumed")
+        if run.state != "queued":  # as `relaunch` leaves it
+            check_resumable(run)
         return run
     if recipe is None:
         raise UserError("train needs a recipe, or a run to resume")
@@ -167,6 +171,14 @@ def _signals() -> Iterator[Any]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _standard_error_is(path: Path) -> bool:
+    """Whether what is written to standard error comes to stand in `path` anyway, as it does in a launched process."""
+    try:
+        return os.path.samestat(os.fstat(2), path.stat())
+    except OSError:
+        return False
 
 
 def _device() -> str:

@@ -73,9 +73,8 @@ class Trainer:
         self.samples = Samples(run, self.validation)
         self.steps = self.loader.steps
         update(steps_per_epoch=self.steps, images=len(self.train), validation_images=len(self.validation))
-        if resume:
-            cut_rows(run.path / "metrics.csv", self.position.epoch)
-            cut_rows(run.path / "steps.csv", self.position.epoch, self.position.step)
+        cut_rows(run.path / "metrics.csv", self.position.epoch)
+        cut_rows(run.path / "steps.csv", self.position.epoch, self.position.step)
         self.epoch_seconds = [float(row["seconds"]) for row in run.history()]
 
     def fit(self) -> None:
@@ -173,11 +172,7 @@ class Trainer:
     def _record(self, epoch: int, done: _Pending, confusion: ConfusionMatrix) -> None:
         """Read a step's results, which waits for them, and write them down."""
         loss = float(done.loss)
-        if not np.isfinite(loss):
-            raise UserError(
-                f"the loss is {loss} at epoch {epoch + 1}, step {done.step + 1}: try a learning_rate below "
-                f"{self.recipe.learning_rate:g} or precision float32; the best weights so far are kept"
-            )
+        self._check_finite(loss, f"epoch {epoch + 1}, step {done.step + 1}")
         own = ConfusionMatrix(len(self.labels))
         own.add(done.masks, np.asarray(done.ids))
         confusion.counts += own.counts
@@ -213,6 +208,13 @@ class Trainer:
             self.steps,
         )
 
+    def _check_finite(self, loss: float, where: str) -> None:
+        if not np.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} at {where}: try a learning_rate below {self.recipe.learning_rate:g} "
+                "or precision float32; the best weights so far are kept"
+            )
+
     def _seconds_left(self, epoch: int, step: int) -> float:
         """From the mean step of this epoch; epochs that are through count with what validating them took."""
         a_step = self.position.seconds / max(1, step)
@@ -238,6 +240,7 @@ class Trainer:
         """Validate, write the epoch's row and samples, keep the best weights, and save the state."""
         position, began = self.position, time.monotonic()
         val_loss, validation, sampled = self._validate()
+        self._check_finite(val_loss, f"the validation of epoch {number}")
         figures, val_figures = confusion.figures(), validation.figures()
         by_class = validation.by_class([label.name for label in self.labels])
         row = {
@@ -277,7 +280,7 @@ class Trainer:
     def _end_early(self, epoch: int, confusion: ConfusionMatrix, reason: str) -> None:
         """Save where the training stands; a stopped run always leaves a checkpoint, were it of half an epoch."""
         self._save(confusion)
-        if reason == "stop" and not self.run.best.exists():
+        if reason == "stop" and not self.run.has_best:
             position = self.position
             self._close_epoch(epoch + 1, confusion)
             self.position = position
