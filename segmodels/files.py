@@ -42,6 +42,15 @@ def replacing(path: Path) -> Iterator[Path]:
                 beside.unlink(missing_ok=True)
 
 
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes left half-written beside `name`; only for who holds the lock on it."""
+    for left in folder.glob(f".{name}.????????.part"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
 def previous(path: Path) -> Path:
     """Where the old folder stands while `replacing` swaps `path`."""
     return path.with_name(f".{path.name}.previous")

@@ -1,127 +1,29 @@
-"""Downloading and unpacking against a real server on this machine that misbehaves in every way a server can."""
+"""Downloading from a real server on this machine that misbehaves in every way a server can."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
 import os
-import random
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from bad_server import CONTENT, Site, serving
 
-from segmodels.data import download
-from segmodels.data.datasets.oxford_pets import OxfordPets
-from segmodels.data.download import Archive, Stopped, fetch, remaining, unpack
+from segmodels.data import disk, download
+from segmodels.data.disk import Stopped
+from segmodels.data.download import Archive, fetch, remaining
 from segmodels.errors import UserError
-
-CONTENT = random.Random(0).randbytes(600_000)
-
-
-@dataclass
-class Site:
-    """What the server has and how it behaves; every request's headers are noted in `requests`."""
-
-    content: bytes = CONTENT
-    etag: str | None = '"v1"'
-    last_modified: str | None = None
-    ranges: bool = True
-    if_range: bool = True  # whether it honours If-Range
-    declare: int | None = None  # a Content-Length that is a lie
-    chunked: bool = False
-    cuts: list[int] = field(default_factory=list)  # one per request: drop the connection after that many bytes of body
-    statuses: list[int] = field(default_factory=list)  # one per request: answer with this and nothing else
-    shift: int = 0  # answers a range with one that starts this many bytes elsewhere
-    location: str | None = None
-    hold_at: int | None = None  # wait for `go` after that many bytes of body
-    go: threading.Event = field(default_factory=threading.Event)
-    requests: list[dict[str, str]] = field(default_factory=list)
-    sent: list[int] = field(default_factory=list)  # bytes of body, one per request
-    url: str = ""
-
-    @property
-    def archive(self) -> Archive:
-        return Archive(self.url, "thing.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
-
-    def asked_from(self) -> list[int]:
-        """Where each request began: 0 for one without a range."""
-        return [int(re.sub(r"bytes=(\d+)-", r"\1", request.get("Range", "0"))) for request in self.requests]
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    site: Site
-
-    def log_message(self, *_: object) -> None: ...
-
-    def do_GET(self) -> None:
-        site = self.site
-        site.requests.append(dict(self.headers))
-        self.close_connection = True
-        if site.location is not None and self.path == "/thing":
-            self.answer(302, {"Location": site.location, "Content-Length": "0"})
-            return
-        if site.statuses and (status := site.statuses.pop(0)) != 200:
-            self.answer(status, {"Content-Length": "0"})
-            return
-        start, status = 0, 200
-        fresh = not site.if_range or self.headers.get("If-Range") in (None, site.etag, site.last_modified)
-        if (asked := self.headers.get("Range")) and site.ranges and fresh:
-            start, status = int(asked[6:-1]) + site.shift, 206
-            if start >= len(site.content):
-                self.answer(416, {"Content-Range": f"bytes */{len(site.content)}", "Content-Length": "0"})
-                return
-        body = site.content[start:]
-        headers = {"ETag": site.etag, "Last-Modified": site.last_modified}
-        if status == 206:
-            headers["Content-Range"] = f"bytes {start}-{len(site.content) - 1}/{len(site.content)}"
-        if site.chunked:
-            headers["Transfer-Encoding"] = "chunked"
-        else:
-            headers["Content-Length"] = str(len(body) if site.declare is None else site.declare)
-        self.answer(status, headers)
-        cut = site.cuts.pop(0) if site.cuts else len(body)
-        site.sent.append(0)
-        try:
-            self.body(body[:cut])
-            if site.chunked and cut >= len(body):
-                self.wfile.write(b"0\r\n\r\n")
-        except OSError:
-            pass  # the client went away
-
-    def body(self, body: bytes) -> None:
-        site = self.site
-        for at in range(0, len(body), 10_000):
-            if site.hold_at is not None and at >= site.hold_at:
-                self.wfile.flush()
-                site.go.wait(30)
-            piece = body[at : at + 10_000]
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if site.chunked else piece)
-            site.sent[-1] += len(piece)
-
-    def answer(self, status: int, headers: dict[str, str | None]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            if value is not None:
-                self.send_header(name, value)
-        self.end_headers()
 
 
 @pytest.fixture
@@ -130,17 +32,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr(download, "PAUSE", 0.01)
     monkeypatch.setattr(download, "TIMEOUT", 10.0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    site = Site()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
-    server.daemon_threads = True
-    site.url = f"http://127.0.0.1:{server.server_port}/thing"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield site
-    site.go.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving() as site:
+        yield site
 
 
 def failure(site: Site, folder: Path, archive: Archive | None = None) -> str:
@@ -175,9 +68,6 @@ def begin(site: Site, folder: Path, size: int) -> None:
 
 def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
-
-
-# ---------------------------------------------------------------------------------------------------------- fetching
 
 
 def test_a_file_comes_whole(site, tmp_path):
@@ -488,7 +378,7 @@ def test_other_file_names_are_refused(site, tmp_path, name):
 
 
 def test_too_little_space_is_said_before_anything_is_asked(site, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": download.RESERVE + 599_999}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": disk.RESERVE + 599_999}))
     message = failure(site, tmp_path)
     assert "are needed on the disk of" in message
     assert str(tmp_path) in message
@@ -559,266 +449,3 @@ def test_two_processes_bring_a_file_once(site, tmp_path):
     assert output.strip() == str(tmp_path / "thing.bin"), errors
     assert (tmp_path / "thing.bin").read_bytes() == CONTENT
     assert len(site.requests) == 1
-
-
-# --------------------------------------------------------------------------------------------------------- unpacking
-
-
-def pack(path: Path, *members: tuple[str | tarfile.TarInfo, bytes]) -> Path:
-    """Write a .tar.gz of members as given, however wicked."""
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in members:
-            member = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
-            if member.type == tarfile.REGTYPE:
-                member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
-
-
-def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.type, member.linkname = kind, target
-    return member
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def refused(tmp_path: Path, *archives: Path, **limits: Any) -> str:
-    """The line with which unpacking fails, after which nothing stands anywhere that was not there before."""
-    before = tree(tmp_path)
-    with pytest.raises(UserError) as caught:
-        unpack(archives, tmp_path / "deep" / "out", **limits)
-    assert "\n" not in str(caught.value)
-    assert tree(tmp_path) == before
-    assert not (tmp_path / "deep" / "out").exists()
-    assert [path for path in (tmp_path / "deep").iterdir() if path.is_dir()] == []
-    return str(caught.value)
-
-
-def test_archives_unpack_over_each_other(tmp_path):
-    one = pack(tmp_path / "one.tar.gz", (special("images", tarfile.DIRTYPE), b""), ("images/a.jpg", b"A"))
-    two = pack(
-        tmp_path / "two.tar.gz", ("./annotations/list.txt", b"L"), ("images/b.jpg", b"B"), ("images/._b.jpg", b"?")
-    )
-    heard = []
-    out = unpack([one, two], tmp_path / "out", lambda *said: heard.append(said))
-    assert tree(out) == {"annotations/list.txt": b"L", "images/a.jpg": b"A", "images/b.jpg": b"B"}
-    total = one.stat().st_size + two.stat().st_size
-    assert heard[-1] == (total, total, "unpacking two.tar.gz")
-    assert {said[2].split()[0] for said in heard} == {"checking", "unpacking"}
-    assert all(0 <= done <= whole == total for done, whole, _ in heard)
-
-
-def test_a_folder_that_is_there_is_replaced_as_a_whole(tmp_path):
-    archive = pack(tmp_path / "a.tar.gz", ("new", b"new"))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").write_bytes(b"old")
-    assert tree(unpack([archive], tmp_path / "out")) == {"new": b"new"}
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("../escaped", "would be written outside"),
-        ("in/../../escaped", "would be written outside"),
-        ("in/..", "would be written outside"),
-        ("/tmp/segmodels-escaped", "would be written outside"),
-        ("..\\escaped", "would be written outside"),
-        ("C:escaped", "would be written outside"),
-        ("bell\a", "is no usable file name"),
-        ("x" * 300, "is no usable file name"),
-        ("d/" * 600 + "x", "is no usable file name"),
-    ],
-)
-def test_paths_that_climb_are_refused(tmp_path, name, said):
-    message = refused(tmp_path, pack(tmp_path / "evil.tar.gz", ("fine", b"1"), (name, b"2")))
-    assert message.startswith("evil.tar.gz: ")
-    assert said in message
-    assert not Path("/tmp/segmodels-escaped").exists()
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
-@pytest.mark.parametrize("target", ["..", "/etc", "fine"])
-def test_links_are_refused(tmp_path, kind, target):
-    evil = pack(tmp_path / "evil.tar.gz", ("fine", b"1"), (special("way", kind, target), b""), ("way/escaped", b"2"))
-    assert "'way' is a link; refused" in refused(tmp_path, evil)
-
-
-@pytest.mark.parametrize(
-    "kind", [tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE, b"Z"]
-)
-def test_devices_and_pipes_are_refused(tmp_path, kind):
-    evil = pack(tmp_path / "evil.tar.gz", ("fine", b"1"), (special("odd", kind), b""))
-    assert "is neither a plain file nor a folder" in refused(tmp_path, evil)
-
-
-def test_a_file_that_is_also_a_folder_is_refused(tmp_path):
-    assert "a file and a folder at once" in refused(tmp_path, pack(tmp_path / "a.tar.gz", ("x", b"1"), ("x/y", b"2")))
-
-
-def test_bombs_are_refused(tmp_path):
-    large = pack(tmp_path / "large.tar.gz", ("fine", b"1"), ("zeros", bytes(3_000_000)))
-    assert "unpacks to more than the 2,000,000 bytes allowed" in refused(tmp_path, large, max_bytes=2_000_000)
-    many = pack(tmp_path / "many.tar.gz", *[(f"m{index}", b"") for index in range(101)])
-    assert "more than the 100 members allowed" in refused(tmp_path, many, max_members=100)
-    half = pack(tmp_path / "half.tar.gz", *[(f"n{index}", b"") for index in range(60)])
-    assert "more than the 100 members allowed" in refused(tmp_path, half, half, max_members=100)
-
-
-def test_a_size_that_is_only_claimed_is_refused_without_reading_it(tmp_path):
-    member = tarfile.TarInfo("huge")
-    member.size = 1 << 50
-    (tmp_path / "claim.tar.gz").write_bytes(gzip.compress(member.tobuf() + bytes(4096)))
-    assert "unpacks to more than" in refused(tmp_path, tmp_path / "claim.tar.gz")
-
-
-@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
-def test_a_header_of_many_megabytes_is_refused(tmp_path, kind):
-    member = special("././@LongLink", kind)
-    member.size = 40_000_000
-    (tmp_path / "header.tar.gz").write_bytes(gzip.compress(member.tobuf() + b"a" * member.size, 1))
-    assert "more data than its members account for" in refused(tmp_path, tmp_path / "header.tar.gz")
-
-
-def test_an_endless_tail_is_refused(tmp_path):
-    with tarfile.open(fileobj=(packed := io.BytesIO()), mode="w") as tar:
-        tar.addfile(tarfile.TarInfo("fine"))
-    (tmp_path / "tail.tar.gz").write_bytes(gzip.compress(packed.getvalue() + bytes(40_000_000), 1))
-    assert "more data than its members account for" in refused(tmp_path, tmp_path / "tail.tar.gz")
-
-
-def test_too_little_space_is_said_before_unpacking(tmp_path, monkeypatch):
-    archive = pack(tmp_path / "a.tar.gz", ("x", bytes(100_000)))
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": download.RESERVE + 100_000}))
-    assert "are needed on the disk of" in refused(tmp_path, archive)
-
-
-def test_damaged_archives_are_named(tmp_path):
-    noise = random.Random(1).randbytes(200_000)
-    whole = pack(tmp_path / "whole.tar.gz", ("x", noise), ("y", b"1")).read_bytes()
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 255
-    for number, content in enumerate(
-        (b"", b"no archive", whole[: len(whole) // 2], bytes(flipped), gzip.compress(noise))
-    ):
-        path = tmp_path / f"{number}.tar.gz"
-        path.write_bytes(content)
-        assert f"{path}: not a whole .tar.gz archive" in refused(tmp_path, path), number
-    assert "gone.tar.gz: no such file" in refused(tmp_path, tmp_path / "gone.tar.gz")
-
-
-def test_stopping_leaves_nothing_but_the_archives(tmp_path):
-    archive = pack(
-        tmp_path / "a.tar.gz", *[(f"m{index}", random.Random(index).randbytes(20_000)) for index in range(20)]
-    )
-    heard: list[str] = []
-
-    def stop() -> bool:
-        return "unpacking a.tar.gz" in heard
-
-    with pytest.raises(Stopped, match=r"stopped while unpacking a\.tar\.gz; the archives are kept"):
-        unpack([archive], tmp_path / "out", lambda *said: heard.append(said[2]), stop)
-    assert visible(tmp_path) == ["a.tar.gz"]
-
-
-def test_a_failed_check_leaves_nothing(tmp_path):
-    def check(folder: Path) -> None:
-        assert tree(folder) == {"x": b"1"}
-        raise UserError("something is missing")
-
-    with pytest.raises(UserError, match="something is missing"):
-        unpack([pack(tmp_path / "a.tar.gz", ("x", b"1"))], tmp_path / "out", check=check)
-    assert visible(tmp_path) == ["a.tar.gz"]
-
-
-def test_a_killed_unpacking_leaves_no_folder_and_the_next_one_cleans_up(tmp_path):
-    archive = pack(tmp_path / "a.tar.gz", *[(f"m{index}", b"1") for index in range(50)])
-    script = (
-        "import os, signal, sys; from pathlib import Path; from segmodels.data.download import unpack\n"
-        "def check(folder): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "unpack([Path(sys.argv[1])], Path(sys.argv[2]), check=check)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(download.__file__).parents[2])}
-    killed = subprocess.run([sys.executable, "-c", script, str(archive), str(tmp_path / "out")], env=environment)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "out").exists()
-    assert [name for name in visible(tmp_path) if name.endswith(".part")]
-    unpack([archive], tmp_path / "out")
-    assert visible(tmp_path) == ["a.tar.gz", "out"]
-    assert len(tree(tmp_path / "out")) == 50
-
-
-# ------------------------------------------------------------------------------------------------- Oxford-IIIT Pet
-
-
-@pytest.fixture
-def pets(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Archive, ...]:
-    """A made-up Oxford-IIIT Pet in one archive on the server; `home()` is `tmp_path / "home"`."""
-    monkeypatch.setenv("SEGMODELS_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("SEGMODELS_DATA", raising=False)
-    image, mask = io.BytesIO(), io.BytesIO()
-    Image.new("RGB", (4, 3)).save(image, "JPEG")
-    Image.fromarray(np.full((3, 4), 2, np.uint8)).save(mask, "PNG")
-    members = []
-    for index in range(1, 13):
-        members.append((f"images/Sphynx_{index}.jpg", image.getvalue()))
-        members.append((f"annotations/trimaps/Sphynx_{index}.png", mask.getvalue()))
-    lines = [f"Sphynx_{index} 1 1 1\n" for index in range(1, 13)]
-    members.append(("annotations/trainval.txt", "".join(lines[:10]).encode()))
-    members.append(("annotations/test.txt", "".join(lines[10:]).encode()))
-    site.content = pack(tmp_path / "served.tar.gz", *members).read_bytes()
-    digest = hashlib.sha256(site.content).hexdigest()
-    return (Archive(site.url, "pets.tar.gz", len(site.content), digest),)
-
-
-def test_pets_are_downloaded_once_and_opened(site, pets, tmp_path):
-    folder = OxfordPets.download(archives=pets)
-    assert folder == tmp_path / "home" / "data" / "oxford-iiit-pet"
-    opened = OxfordPets()
-    assert opened.root == folder
-    assert len(opened.samples("train")) == 9
-    assert opened.read(opened.samples("test")[0])[1].tolist() == [[1] * 4] * 3
-    assert visible(tmp_path / "home" / "data" / "downloads") == []
-    assert OxfordPets.download(archives=pets) == folder
-    assert len(site.requests) == 1
-
-
-def test_an_incomplete_folder_of_somebody_else_is_left_and_named(site, pets, tmp_path):
-    folder = OxfordPets.download(archives=pets)
-    (folder / "images" / "Sphynx_3.jpg").unlink()
-    with pytest.raises(
-        UserError, match=r"1 of 24 listed files are missing, first images/Sphynx_3\.jpg; to download it"
-    ):
-        OxfordPets.download(archives=pets)
-    assert (folder / "images" / "Sphynx_4.jpg").exists()
-
-
-def test_an_empty_folder_is_filled(pets, tmp_path):
-    (tmp_path / "home" / "data" / "oxford-iiit-pet").mkdir(parents=True)
-    assert len(OxfordPets(OxfordPets.download(archives=pets)).samples("test")) == 2
-
-
-def test_pets_stopped_midway_leave_no_folder(site, pets, tmp_path):
-    with pytest.raises(Stopped):
-        OxfordPets.download(archives=pets, stop=lambda: True)
-    assert not (tmp_path / "home" / "data" / "oxford-iiit-pet").exists()
-    OxfordPets.download(archives=pets)
-
-
-def test_space_for_all_of_it_is_asked_for_first(site, pets, monkeypatch):
-    need = len(site.content) * 9 // 4
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": download.RESERVE + need - 2}))
-    with pytest.raises(UserError, match="are needed on the disk of"):
-        OxfordPets.download(archives=pets)
-    assert not site.requests
-
-
-def test_an_archive_without_the_data_set_is_not_taken_for_it(site, pets, tmp_path):
-    site.content = pack(tmp_path / "other.tar.gz", ("readme", b"hello")).read_bytes()
-    archive = Archive(site.url, "pets.tar.gz", len(site.content), hashlib.sha256(site.content).hexdigest())
-    with pytest.raises(UserError, match="there is no folder images"):
-        OxfordPets.download(archives=(archive,))
-    assert not (tmp_path / "home" / "data" / "oxford-iiit-pet").exists()

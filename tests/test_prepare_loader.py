@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections import namedtuple
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,30 @@ def test_the_index_names_what_is_in_the_arrays(home: Path) -> None:
     data = toys()
     document = json.loads((prepared(home)[0] / "index.json").read_text())
     assert document["ids"] == data.ids == [f"train-{i:04d}" for i in range(10)]
+
+
+def test_two_processes_that_want_the_same_decode_it_once(home: Path, python: Any) -> None:
+    """Both start together; one decodes, one waits, both read the same arrays, and nothing half-made stays behind."""
+    code = (
+        "import segmodels, sys; counted = []\n"
+        "data = segmodels.load_data('toy-nuclei', split='test', image_size=64, progress=lambda *a: counted.append(a))\n"
+        "print(len(counted), int(data.images.sum()), int(data.masks.sum()))"
+    )
+    with ThreadPoolExecutor(2) as pool:
+        done = [future.result() for future in [pool.submit(python, "-c", code, SEGMODELS_HOME=home) for _ in range(2)]]
+    assert [process.returncode for process in done] == [0, 0], done[0].stderr + done[1].stderr
+    calls, *sums = zip(*(process.stdout.split() for process in done), strict=True)
+    assert sorted(map(int, calls)) == [0, 40]
+    assert all(len(set(values)) == 1 for values in sums)
+
+
+def test_what_a_killed_process_left_is_removed(home: Path) -> None:
+    data = load_data("toy-pets", split="test", image_size=32, limit=4)
+    (folder,) = (path for path in (home / "prepared").iterdir() if path.is_dir())
+    left = folder.with_name(f".{folder.name}.0123abcd.part")
+    left.mkdir()
+    (left / "all-images.npy").write_bytes(b"half")
+    (folder / "index.json").unlink()
+    again = load_data("toy-pets", split="test", image_size=32, limit=4)
+    assert not left.exists()
+    np.testing.assert_array_equal(np.asarray(again.images), np.asarray(data.images))

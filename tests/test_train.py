@@ -130,6 +130,12 @@ def test_the_card_says_what_the_model_is(tiny_run: Run) -> None:
         assert words in card
 
 
+def test_the_log_has_each_epoch_once(tiny_run: Run) -> None:
+    lines = [line for line in tiny_run.log().splitlines() if " epoch " in line]
+    assert len(lines) == tiny_run.recipe.epochs
+    assert f"mean IoU {tiny_run.history()[-1]['val_mean_iou']:.4f}" in lines[-1]
+
+
 def test_a_launched_run_keeps_its_log(home: Path, tiny: dict[str, Any]) -> None:
     with trainer_of(Recipe(**{**tiny, "epochs": 1})) as run:
         wait(lambda: run.state not in ("queued", "running"))

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from segmodels.data.dataset import SPLITS, Dataset, Progress, Sample
 from segmodels.data.datasets import open_dataset
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
-from segmodels.files import read_json, replacing, write_json
+from segmodels.files import explain_disk_errors, read_json, replacing, sweep, write_json
 from segmodels.home import home
 
 #: Change this when the same files would be prepared to other pixels.
@@ -90,10 +91,16 @@ def prepare(
     key = hashlib.blake2b(f"{VERSION} {fingerprint} {size}".encode(), digest_size=10).hexdigest()
     folder = home() / "prepared" / f"{dataset.name}-{split}-{size}-{key}"
     if not (folder / "index.json").is_file():
-        _check_space(folder, len(samples) * size * size * 4)
-        with replacing(folder) as part:
-            part.mkdir()
-            _decode(dataset, split, samples, size, part, progress)
+        lock = home() / "locks" / f"{folder.name}.lock"
+        with explain_disk_errors(folder):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):  # of two processes that want it, one decodes and one waits
+            sweep(folder.parent, folder.name)
+            if not (folder / "index.json").is_file():
+                _check_space(folder, len(samples) * size * size * 4)
+                with replacing(folder) as part:
+                    part.mkdir()
+                    _decode(dataset, split, samples, size, part, progress)
     index = read_json(folder / "index.json")
     return Prepared(
         dataset=dataset,

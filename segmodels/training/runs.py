@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json, whole, write_json
+from segmodels.files import explain_disk_errors, read_json, sweep, whole, write_json
 from segmodels.home import home
 from segmodels.recipe import Recipe
 
@@ -184,6 +184,7 @@ class Run:
         except Timeout:
             raise UserError(f"run {self.id} is already being trained by another process") from None
         try:
+            sweep(self.path)
             yield
         finally:
             lock.release()

@@ -9,8 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from segmodels.data.dataset import SPLITS, ClassLabel, Dataset, Sample
-from segmodels.data.download import Archive, Progress, Stop, fetch, locked, need_space, remaining, unpack
+from segmodels.data.archive import unpack
+from segmodels.data.dataset import SPLITS, ClassLabel, Dataset, Progress, Sample
+from segmodels.data.disk import Report, Stop, locked, make_folder, need_space
+from segmodels.data.download import Archive, fetch, remaining
 from segmodels.data.images import read_image, read_mask
 from segmodels.data.split import split_off
 from segmodels.errors import UserError, choose
@@ -138,7 +140,7 @@ class OxfordPets(Dataset):
         Args:
             progress: called with bytes done, bytes in all, and what is being done.
             archives: what to bring.
-            stop: asked often; once it returns True this ends with `segmodels.data.download.Stopped`.
+            stop: asked often; once it returns True this ends with `segmodels.data.disk.Stopped`.
 
         Raises:
             UserError: no connection, too little space, a damaged archive, or a folder that is there but incomplete,
@@ -148,18 +150,18 @@ class OxfordPets(Dataset):
         if _is_there(folder):
             return folder
         downloads = folder.parent / "downloads"
+        size = sum(archive.size for archive in archives)
+        report = Report(progress, stop)
 
         def waiting() -> None:
-            if progress is not None:
-                progress(0, sum(archive.size for archive in archives), "waiting for another download of this data set")
+            report(0, size, "waiting for another download of this data set")
 
-        _make_folder(downloads)
-        with locked(downloads / f".{FOLDER}.lock", stop, waiting):
+        make_folder(downloads)
+        with locked(downloads / f".{FOLDER}.lock", waiting):
             if _is_there(folder):
                 return folder
             # Known before the first byte comes: the archives and what they unpack to lie side by side for a while.
-            unpacked = sum(archive.size for archive in archives) * 5 // 4
-            need_space(downloads, unpacked + sum(remaining(archive, downloads) for archive in archives))
+            need_space(downloads, size * 5 // 4 + sum(remaining(archive, downloads) for archive in archives))
             paths = [fetch(archive, downloads, progress, stop) for archive in archives]
             unpack(paths, folder, progress, stop, check=_check_complete)
             for path in paths:
@@ -265,10 +267,3 @@ def _check_complete(folder: Path) -> None:
     missing += [f"annotations/trimaps/{name}.png" for name in names if f"{name}.png" not in masks]
     if missing:
         raise UserError(f"{folder}: {len(missing)} of {2 * len(names)} listed files are missing, first {missing[0]}")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make {folder} ({error.strerror}): set SEGMODELS_HOME elsewhere") from None
