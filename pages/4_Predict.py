@@ -6,6 +6,7 @@ from PIL import Image
 from segmodels.data.datasets import DATASETS
 from segmodels.errors import UserError
 from segmodels.hub.checkpoint import read_spec
+from segmodels.prediction.masks import foreground
 from ui import cached, charts
 from ui.frame import in_place, page, plain
 from ui.links import linked_selectbox
@@ -65,7 +66,13 @@ def show(predictor, label: str, content) -> None:
     controls, chart = st.columns([1, 1], vertical_alignment="center")
     with controls:
         names = [item.name for item in result.labels]
-        shown = st.pills("Classes shown", names, selection_mode="multi", default=names, key=f"shown-{'-'.join(names)}")
+        shown = st.pills(
+            "Classes shown",
+            names,
+            selection_mode="multi",
+            default=[names[i] for i in foreground(result.labels)],
+            key=f"shown-{'-'.join(names)}",
+        )
         opacity = st.slider("Mask opacity", 0, 100, 50, 5, format="%d %%", key="predict-opacity") / 100
         st.caption(
             f"{plain(label)}: {width} x {height} pixels, mean confidence {100 * float(result.confidence.mean()):.0f} %"

@@ -144,13 +144,17 @@ def test_a_single_pixel_grows_to_one_value() -> None:
 def test_an_overlay_mixes_colour_and_picture() -> None:
     image = np.full((1, 4, 3), 100, np.uint8)
     mask = np.array([[0, 1, 2, 255]], np.uint8)
-    drawn = masks.overlay(image, mask, LABELS, opacity=0.25)
-    for place in range(3):
+    every = range(len(LABELS))
+    drawn = masks.overlay(image, mask, LABELS, opacity=0.25, shown=every)
+    for place in every:
         expected = 100 * 0.75 + np.array(LABELS[place].rgb) * 0.25
         np.testing.assert_allclose(drawn[0, place], expected, atol=0.51)
     assert drawn[0, 3].tolist() == [100] * 3, "ignored pixels stay as in the picture"
-    np.testing.assert_array_equal(masks.overlay(image, mask, LABELS, opacity=0), image)
-    assert masks.overlay(image, mask, LABELS, opacity=1)[0, :3].tolist() == [list(label.rgb) for label in LABELS]
+    np.testing.assert_array_equal(masks.overlay(image, mask, LABELS, opacity=0, shown=every), image)
+    assert masks.overlay(image, mask, LABELS, opacity=1, shown=every)[0, :3].tolist() == [list(x.rgb) for x in LABELS]
+    by_default = masks.overlay(image, mask, LABELS, opacity=1)
+    for place, label in enumerate(LABELS):
+        assert by_default[0, place].tolist() == ([100] * 3 if label.name == "background" else list(label.rgb))
     some = masks.overlay(image, mask, LABELS, shown=[1])
     assert some[0, [0, 2, 3]].tolist() == [[100] * 3] * 3
     assert some[0, 1].tolist() != [100] * 3

@@ -23,6 +23,11 @@ def palette(labels: Sequence[ClassLabel]) -> np.ndarray:
     return colours
 
 
+def foreground(labels: Sequence[ClassLabel]) -> list[int]:
+    """The ids of all classes but one called background."""
+    return [index for index, label in enumerate(labels) if label.name != "background"]
+
+
 def overlay(
     image: np.ndarray,
     mask: np.ndarray,
@@ -38,15 +43,13 @@ def overlay(
         mask: uint8 `(height, width)`; ignored pixels stay as in the picture.
         labels: names and colours of the classes.
         opacity: of the colours, 0 to 1.
-        shown: class ids that are drawn; all where None.
+        shown: class ids that are drawn; where None all but the background, which is best seen as it is.
 
     Returns:
         uint8 `(height, width, 3)`.
     """
-    drawn = np.full(256, opacity, np.float32)
-    drawn[IGNORE] = 0
-    if shown is not None:
-        drawn[[value for value in range(256) if value not in shown]] = 0
+    drawn = np.zeros(256, np.float32)
+    drawn[list(foreground(labels) if shown is None else shown)] = opacity
     share = drawn[mask][..., None]
     return np.round(image * (1 - share) + palette(labels)[mask] * share).astype(np.uint8)
 
