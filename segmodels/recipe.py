@@ -43,7 +43,10 @@ class Recipe(BaseModel):
         None, description="a weight a class in the loss, never in the score"
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="how gradients become updates")
-    learning_rate: float = Field(5e-4, gt=0, le=10, description="its highest value")
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="its highest value")
+    backbone_rate: float | None = Field(
+        None, ge=0, le=1, description="the backbone's share of it; 0.2 where its weights are pretrained, else 1"
+    )
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="course of the learning rate after a short warm-up"
     )
@@ -85,9 +88,12 @@ class Recipe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_weights(cls, given: Any) -> Any:
+    def _fit_to_the_backbone(cls, given: Any) -> Any:
+        """Pretrained features are worth keeping: where there are some they are taken, and changed more slowly."""
         if given.get("weights") is None:
             given = {**given, "weights": "none" if given.get("backbone", PLAIN) == PLAIN else "imagenet"}
+        if given.get("backbone_rate") is None:
+            given = {**given, "backbone_rate": 1.0 if given["weights"] == "none" else 0.2}
         return given
 
     @model_validator(mode="after")

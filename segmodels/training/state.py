@@ -63,8 +63,6 @@ def load_state(folder: Path, model: keras.Model, optimizer: keras.optimizers.Opt
 
 
 def _variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    if not optimizer.built:
-        optimizer.build(model.trainable_variables)
     return [*model.variables, *optimizer.variables]
 
 

@@ -28,8 +28,6 @@ class Step(Protocol):
 
 def make_step(model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Loss) -> Step:
     """The step for the running backend; `UserError` where there is none."""
-    if not optimizer.built:
-        optimizer.build(model.trainable_variables)
     if backend_name() == "tensorflow":
         from segmodels.training.step_tensorflow import TensorFlowStep
 

@@ -19,10 +19,11 @@ from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, InputSpec, Spe
 from segmodels.models.build import build
 from segmodels.recipe import Recipe
 from segmodels.training.losses import make_loss
+from segmodels.training.optimizers import make_optimizer
 from segmodels.training.records import Samples, append_row, copy_history, cut_rows, save_best
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
-from segmodels.training.schedule import learning_rate, make_optimizer
+from segmodels.training.schedule import learning_rate
 from segmodels.training.state import Position, load_state, save_state
 from segmodels.training.step import make_step
 
@@ -124,7 +125,7 @@ class Trainer:
             )
         finally:
             keras.config.set_dtype_policy(policy)
-        self.optimizer = make_optimizer(recipe)
+        self.optimizer = make_optimizer(recipe, self.model)
         self.position = load_state(self.run.last, self.model, self.optimizer) if resume else Position()
         loss = make_loss(recipe.loss, recipe.class_weights)
         self.step = make_step(self.model, self.optimizer, loss)
