@@ -344,7 +344,7 @@ def test_weights_that_are_no_numbers_are_never_the_best(
 def test_class_weights_must_fit_the_classes(home: Path, tiny: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="class_weights has 2 weights, but toy-pets has 3 classes"):
         train(Recipe(**tiny, class_weights=(1, 2)))
-    assert list_runs()[0].status()["error"].startswith("recipe field class_weights")
+    assert list_runs() == [], "a recipe that cannot train leaves no run behind"
 
 
 @pytest.mark.parametrize(

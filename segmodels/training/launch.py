@@ -12,11 +12,13 @@ import segmodels
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors
 from segmodels.recipe import Recipe
+from segmodels.training.preflight import check
 from segmodels.training.runs import Run, check_resumable
 
 
 def launch(recipe: Recipe) -> Run:
-    """Create a run and start its trainer; returns at once. `UserError` where the run cannot be written."""
+    """Create a run and start its trainer; returns at once. `UserError` where it cannot train or be written."""
+    check(recipe)
     run = Run.create(recipe)
     _start(run, ["--recipe", str(run.path / "recipe.json"), "--run-dir", str(run.path)])
     return run

@@ -15,6 +15,7 @@ from typing import Any
 from segmodels.errors import UserError
 from segmodels.files import whole
 from segmodels.recipe import Recipe
+from segmodels.training.preflight import check
 from segmodels.training.reporter import Log, Reporter
 from segmodels.training.runs import Run, check_resumable, find_run, whereabouts
 
@@ -57,7 +58,7 @@ def train(
             told = reporter or Reporter()
             if not _standard_error_is(run.path / "log.txt"):
                 told = Log(run.path / "log.txt", told)
-            told.note(f"{run.id} on {_device()}, {_versions()}")
+            told.note(f"{run.id} on {status.fields['device']}, {status.fields['backend']}")
             try:
                 trainer = Trainer(
                     run.recipe,
@@ -72,7 +73,6 @@ def train(
             except Interrupted as reason:
                 status.end({"stop": "stopped", "pause": "paused"}.get(str(reason), "interrupted"))
             except UserError as error:
-                told.note(f"failed: {error}")
                 status.end("failed", error=str(error))
                 raise
             except Exception as error:
@@ -102,6 +102,7 @@ def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Pa
         run = Run(run_dir)
         if run.recipe == recipe and run.status().get("state") == "queued":
             return run
+    check(recipe)
     return Run.create(recipe, run_dir)
 
 

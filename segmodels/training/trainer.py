@@ -90,11 +90,6 @@ class Trainer:
         recipe = self.recipe
         self.update(phase="preparing the data")
         dataset = open_dataset(recipe.data, recipe.root, split_seed=recipe.split_seed)
-        if recipe.class_weights is not None and len(recipe.class_weights) != len(dataset.classes):
-            raise UserError(
-                f"recipe field class_weights has {len(recipe.class_weights)} weights, "
-                f"but {recipe.data} has {len(dataset.classes)} classes"
-            )
         self.labels = dataset.classes
         self.train = prepare(dataset, "train", recipe.image_size, limit=recipe.limit, progress=self._progress)
         self.validation = prepare(dataset, "validation", recipe.image_size, progress=self._progress)

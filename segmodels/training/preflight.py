@@ -1,0 +1,26 @@
+"""What can be found wrong with a recipe before a run is made of it, in a moment and without an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segmodels.data.datasets import open_dataset
+from segmodels.errors import UserError
+from segmodels.recipe import Recipe
+
+
+def check(recipe: Recipe) -> None:
+    """`UserError` where the data set is not there, has nothing to train or validate on, or does not fit the recipe."""
+    dataset = open_dataset(recipe.data, recipe.root, split_seed=recipe.split_seed)
+    for split in ("train", "validation"):
+        if not dataset.samples(split):
+            raise UserError(f"{recipe.data} has no pictures in its {split} split")
+    if recipe.class_weights is not None and len(recipe.class_weights) != len(dataset.classes):
+        raise UserError(
+            f"recipe field class_weights has {len(recipe.class_weights)} weights, "
+            f"but {recipe.data} has {len(dataset.classes)} classes"
+        )
+    if recipe.weights not in (None, "none", "imagenet") and not Path(recipe.weights).expanduser().is_file():
+        raise UserError(
+            f"weights file {recipe.weights} does not exist: give an existing file, or 'imagenet', or 'none'"
+        )
