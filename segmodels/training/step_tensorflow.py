@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from segmodels.backend import keras
+from segmodels.training.batch_norm_tensorflow import fused_batch_norm
 from segmodels.training.losses import Loss
 
 
@@ -20,7 +21,8 @@ class TensorFlowStep:
 
         def train(images: Any, masks: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
-                logits = model(images, training=True)
+                with fused_batch_norm():
+                    logits = model(images, training=True)
                 value = loss(masks, logits)
             optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
             return value, class_ids(logits)

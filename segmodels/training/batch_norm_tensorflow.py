@@ -1,0 +1,56 @@
+"""Batch normalisation on TensorFlow with the fused kernel, for the training step.
+
+Ioffe and Szegedy 2015, arXiv:1502.03167. Keras writes it as separate means, differences and products, each of which
+passes over the feature maps by itself; TensorFlow has one kernel for all of it and one for its gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+from segmodels.backend import keras
+
+
+@contextmanager
+def fused_batch_norm() -> Iterator[None]:
+    """While a training step is traced, BatchNormalization layers write the fused kernel into its graph.
+
+    The numbers stay Keras' own: the normalised features, the gradients, and the running statistics, which Keras takes
+    from the biased variance where the kernel gives the unbiased one.
+    """
+    layer = keras.layers.BatchNormalization
+    plain = layer.call
+
+    def call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if not training or not self.trainable or not _fits(self, inputs, mask):
+            return plain(self, inputs, training=training, mask=mask)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.convert_to_tensor(self.gamma.value),
+            offset=tf.convert_to_tensor(self.beta.value),
+            mean=tf.constant([], tf.float32),
+            variance=tf.constant([], tf.float32),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        count = tf.cast(tf.size(inputs) / tf.shape(inputs)[-1], tf.float32)
+        biased = variance * (count - 1) / count
+        self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
+        self.moving_variance.assign(self.moving_variance * self.momentum + biased * (1 - self.momentum))
+        return tf.cast(outputs, self.compute_dtype)
+
+    layer.call = call
+    try:
+        yield
+    finally:
+        layer.call = plain
+
+
+def _fits(layer: Any, inputs: Any, mask: Any) -> bool:
+    """The kernel takes pictures with channels last, scaled and shifted, with statistics of this device alone."""
+    plain = layer.scale and layer.center and not layer.synchronized and not getattr(layer, "renorm", False)
+    return plain and mask is None and len(inputs.shape) == 4 and layer.axis in (-1, 3)
