@@ -34,8 +34,13 @@ class Site:
     hold_at: int | None = None  # wait for `go` after that many bytes of body
     go: threading.Event = field(default_factory=threading.Event)
     requests: list[dict[str, str]] = field(default_factory=list)
-    sent: list[int] = field(default_factory=list)  # bytes of body, one per request
+    counters: list[list[int]] = field(default_factory=list)  # a counter of its own for each request: they may overlap
     url: str = ""
+
+    @property
+    def sent(self) -> list[int]:
+        """Bytes of body, one per request."""
+        return [counter[0] for counter in self.counters]
 
     @property
     def archive(self) -> Archive:
@@ -79,23 +84,24 @@ class Handler(BaseHTTPRequestHandler):
             headers["Content-Length"] = str(len(body) if site.declare is None else site.declare)
         self.answer(status, headers)
         cut = site.cuts.pop(0) if site.cuts else len(body)
-        site.sent.append(0)
+        counter = [0]
+        site.counters.append(counter)
         try:
-            self.body(body[:cut])
+            self.body(body[:cut], counter)
             if site.chunked and cut >= len(body):
                 self.wfile.write(b"0\r\n\r\n")
         except OSError:
             pass  # the client went away
 
-    def body(self, body: bytes) -> None:
+    def body(self, body: bytes, counter: list[int]) -> None:
         site = self.site
         for at in range(0, len(body), 10_000):
             if site.hold_at is not None and at >= site.hold_at:
                 self.wfile.flush()
                 site.go.wait(30)
             piece = body[at : at + 10_000]
+            counter[0] += len(piece)  # before the client can have it and look
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if site.chunked else piece)
-            site.sent[-1] += len(piece)
 
     def answer(self, status: int, headers: dict[str, str | None]) -> None:
         self.send_response(status)

@@ -63,7 +63,7 @@ def begin(site: Site, folder: Path, size: int) -> None:
     site.go.set()
     site.hold_at = None
     site.requests.clear()
-    site.sent.clear()
+    site.counters.clear()
 
 
 def visible(folder: Path) -> list[str]:
