@@ -23,7 +23,7 @@ from segmodels.training.runs import Run
 from segmodels.training.train import _Status
 from segmodels.training.trainer import Trainer
 
-TURNS = 5
+TURNS = 3
 
 
 def main() -> None:

@@ -70,6 +70,7 @@ def show(predictor, label: str, content) -> None:
             "Classes shown",
             names,
             selection_mode="multi",
+            format_func=plain,
             default=[names[i] for i in foreground(result.labels)],
             key=f"shown-{'-'.join(names)}",
         )

@@ -148,11 +148,11 @@ def _recipe(parsed: argparse.Namespace) -> Recipe:
     }
     if "class_weights" in given:
         given["class_weights"] = _numbers("class_weights", given["class_weights"])
-    if given.get("root"):
-        given["root"] = str(Path(given["root"]).expanduser().resolve())
     start = Recipe.load(parsed.recipe).model_dump() if parsed.recipe else {}
     if {"backbone", "architecture"} & given.keys() and "weights" not in given:
         start.pop("weights", None)  # those of the file were for its own network
+    if {"backbone", "architecture", "weights"} & given.keys() and "backbone_rate" not in given:
+        start.pop("backbone_rate", None)
     options = dict(start.get("options", {}))
     for text in parsed.option:
         key, separator, value = text.partition("=")

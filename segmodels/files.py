@@ -78,6 +78,16 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def user_path(text: str | Path) -> Path:
+    """A path as a person typed it, made absolute: spaces and quotes around it do not count, `~` is the home folder."""
+    try:
+        path = Path(str(text).strip().strip("'\"")).expanduser().resolve()
+        path.exists()  # a name that no file system takes is found out here
+        return path
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{str(text)[:80]!r} is no path ({' '.join(str(error).split())[:80]})") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a UTF-8 text file as a whole."""
     with replacing(path) as beside:
@@ -98,5 +108,7 @@ def read_json(path: Path, *, limit: int = 16_000_000) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise UserError(f"{path}: not a valid JSON file; it may be damaged") from None

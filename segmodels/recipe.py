@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from segmodels.data.datasets import DATASETS
 from segmodels.errors import UserError, choose, explain
-from segmodels.files import write_text
+from segmodels.files import user_path, write_text
 from segmodels.models.architectures import checked_options
 from segmodels.models.backbones import PLAIN
 
@@ -78,6 +78,13 @@ class Recipe(BaseModel):
 
         parse_loss(text)
         return text
+
+    @field_validator("root", "weights")
+    @classmethod
+    def _absolute(cls, path: str | None, info: ValidationInfo) -> str | None:
+        """A run may be resumed from another folder than it was started in."""
+        named = path is None or (info.field_name == "weights" and path in ("imagenet", "none"))
+        return path if named else str(user_path(path))  # type: ignore[arg-type]
 
     @field_validator("class_weights")
     @classmethod

@@ -14,6 +14,9 @@ from segmodels.data.dataset import Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.data.statistics import ClassCounts, count_classes
+from segmodels.errors import UserError
+from segmodels.files import whole
+from segmodels.hub.checkpoint import WEIGHTS
 from segmodels.prediction.masks import overlay
 
 if TYPE_CHECKING:
@@ -79,7 +82,11 @@ def png(image: Image.Image) -> bytes:
 
 def predictor(path: Path) -> Predictor:
     """A loaded model, shared by all sessions; loaded anew when its weights change."""
-    return _predictor(str(path), (path / "model.weights.h5").stat().st_mtime_ns)
+    try:
+        written = (whole(path) / WEIGHTS).stat().st_mtime_ns
+    except OSError:
+        raise UserError(f"{path} has no {WEIGHTS}: the checkpoint is incomplete, or its run was deleted") from None
+    return _predictor(str(path), written)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model; the first one takes some seconds …")

@@ -36,7 +36,7 @@ def shares(labels: Sequence[ClassLabel], values: Sequence[float]) -> go.Figure:
         height=34 * len(labels) + 20,
         margin={"l": 0, "r": 50, "t": 0, "b": 0},
         xaxis={"visible": False, "range": [0, max(100 * max(values, default=1), 1) * 1.15]},
-        yaxis={"autorange": "reversed", "ticksuffix": "  "},
+        yaxis={"type": "category", "autorange": "reversed", "ticksuffix": "  "},
         showlegend=False,
     )
     return figure

@@ -90,7 +90,7 @@ def _buttons(run: Run, state: str) -> None:
             if st.button("Pause", icon=":material/pause:", key=f"pause-{run.id}", help="Save all and free the device"):
                 run.request("pause")
                 st.toast("Pausing after this step.")
-        elif resumable(run, state) and st.button(
+        elif state in RESUMABLE and st.button(
             "Resume", icon=":material/play_arrow:", key=f"resume-{run.id}", type="primary"
         ):
             relaunch(run)
@@ -102,10 +102,6 @@ def _buttons(run: Run, state: str) -> None:
                 icon=":material/draw:",
                 query_params={"model": run.id},
             )
-
-
-def resumable(run: Run, state: str) -> bool:
-    return state in RESUMABLE and run.last.exists()
 
 
 def _figures(status: dict[str, Any], history: list[dict[str, Any]]) -> None:
@@ -173,8 +169,9 @@ def _samples(run: Run, history: list[dict[str, Any]]) -> None:
             for column, mask, what in ((0, truth, "truth"), (1, seen, f"epoch {epoch}")):
                 with columns[2 * place + column], in_place():
                     name = plain(str(ids[number]))
+                    written = mask.stat().st_mtime_ns if mask.exists() else 0
                     st.image(
-                        _sample(folder / f"{number}-image.png", mask, labels, mask.stat().st_mtime_ns),
+                        _sample(folder / f"{number}-image.png", mask, labels, written),
                         caption=f"{name}: {what}", width="stretch", alt=f"{ids[number]}, {what}",
                     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from segmodels.data.images import read_image, read_mask
 from segmodels.errors import UserError
+from segmodels.files import user_path
 
 #: The mask value that no loss, metric, plot or export counts.
 IGNORE = 255
@@ -71,7 +72,7 @@ class Dataset(ABC):
 
     def __init__(self, root: str | Path | None = None, *, split_seed: int = 0) -> None:
         """`root` is the folder of the files; generated sets have none and take no notice of it."""
-        self.root = Path(root).expanduser().resolve() if root is not None else None
+        self.root = user_path(root) if root is not None else None
         self.split_seed = split_seed
 
     @abstractmethod

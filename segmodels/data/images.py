@@ -115,8 +115,11 @@ class _opened:
             raise UserError(f"{self.label}: the picture is truncated or damaged ({_one_line(error)})") from None
         return self.image
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self.image.close()
+        if isinstance(error, Exception) and not isinstance(error, (UserError, MemoryError)):
+            # Pillow reads some parts, such as EXIF, only when they are asked for.
+            raise UserError(f"{self.label}: the picture is damaged ({_one_line(error)})") from None
 
 
 def _to_eight_bits(values: np.ndarray) -> np.ndarray:

@@ -83,6 +83,8 @@ def read_spec(folder: str | Path) -> Spec:
         raise UserError(
             f"{folder / SPEC} names {len(spec.classes)} classes, but its network has {spec.architecture.classes}"
         )
+    if len({label.name for label in spec.classes}) != len(spec.classes):
+        raise UserError(f"{folder / SPEC} names a class twice")
     return spec
 
 

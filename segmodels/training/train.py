@@ -93,8 +93,9 @@ def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Pa
         if recipe is not None:
             raise UserError("a run is resumed under its own recipe: leave the recipe out, or start a new run")
         run = resume if isinstance(resume, Run) else find_run(resume)
-        if run.state != "queued":  # as `relaunch` leaves it
+        if run.state != "queued":  # as `relaunch` leaves it, which has seen to both
             check_resumable(run)
+            run.take_request()
         return run
     if recipe is None:
         raise UserError("train needs a recipe, or a run to resume")

@@ -76,6 +76,8 @@ class Trainer:
         update(steps_per_epoch=self.steps, images=len(self.train), validation_images=len(self.validation))
         cut_rows(run.path / "metrics.csv", self.position.epoch)
         cut_rows(run.path / "steps.csv", self.position.epoch, self.position.step)
+        self.step_seconds: list[float] = []
+        self.warm = False  # whether this process has compiled its step
         self.epoch_seconds = [float(row["seconds"]) for row in run.history()]
 
     def fit(self) -> None:
@@ -192,7 +194,9 @@ class Trainer:
         }
         append_row(self.run.path / "steps.csv", row)
         # The first step of a process also compiles the network, so it says nothing about the others.
-        speed = self.loader.batch_size * position.step / position.seconds if position.step > 3 else None
+        self.step_seconds = [*self.step_seconds[-49:], seconds] if self.warm else []
+        self.warm = True
+        speed = self.loader.batch_size / float(np.median(self.step_seconds)) if self.step_seconds else None
         left = self._seconds_left(epoch, position.step) if speed else None
         self.update(phase="training", step=position.step, images_per_second=speed, seconds_left=left)
         self.reporter.step(
@@ -213,7 +217,7 @@ class Trainer:
 
     def _seconds_left(self, epoch: int, step: int) -> float:
         """From the mean step of this epoch; epochs that are through count with what validating them took."""
-        a_step = self.position.seconds / max(1, step)
+        a_step = float(np.median(self.step_seconds))
         an_epoch = float(np.median(self.epoch_seconds)) if self.epoch_seconds else a_step * self.steps * 1.1
         return a_step * (self.steps - step) + an_epoch * (self.recipe.epochs - epoch - 1)
 
