@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -223,8 +224,6 @@ def test_predict_takes_a_test_picture_of_the_data_set(trained: Run) -> None:
 
 
 def test_a_damaged_checkpoint_is_one_line(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
     folder = tmp_path / "home" / "broken"
     shutil.copytree(trained.best, folder)
     (folder / "model.weights.h5").write_bytes(b"\x89HDF" + b"0" * 1000)
@@ -253,3 +252,31 @@ def write_pets(root: Path, trimaps: dict[str, list[int]]) -> None:
     lists = {"test": [n for n in trimaps if n[0] == "A"], "trainval": [n for n in trimaps if n[0] == "B"]}
     for name, listed in lists.items():
         (root / "annotations" / f"{name}.txt").write_text("".join(f"{n} 1 1 1\n" for n in listed))
+
+
+def test_a_checkpoint_without_weights_is_one_line(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(trained.best, tmp_path / "home" / "light"))
+    (folder / "model.weights.h5").unlink()
+    monkeypatch.setenv("SEGMODELS_HOME", str(tmp_path / "home"))
+    app = opened("4_Predict", model="light")
+    app = app.file_uploader[0].set_value(("p.png", encoded(Image.new("RGB", (40, 40))), "image/png")).run()
+    assert not app.exception
+    assert "incomplete" in app.error[0].value
+
+
+def test_a_run_stopped_before_its_first_save_can_be_started_again(home: Path) -> None:
+    run = Run.create(Recipe(data="toy-pets"))
+    run.write_status(state="stopped")
+    app = opened("2_Train", run=run.id)
+    assert not app.exception
+    assert any(button.label == "Resume" for button in app.button)
+
+
+@pytest.mark.parametrize("typed", ["~nobody-of-this-name/pets", "a" * 5000, "'/nowhere'"])
+def test_a_strange_folder_is_one_line(typed: str, home: Path, without_data: None) -> None:
+    app = opened("1_Browse", data="oxford-pets")
+    app = app.text_input[0].set_value(typed).run()
+    assert not app.exception
+    assert len(app.warning) == 1

@@ -245,3 +245,11 @@ def test_a_pickle_in_place_of_the_weights_is_not_run(checkpoint: Path) -> None:
 def test_a_checkpoint_whose_swap_was_cut_off_is_found(checkpoint: Path) -> None:
     checkpoint.rename(checkpoint.with_name(".checkpoint.previous"))
     assert load_checkpoint(checkpoint)[1].input.size == 32
+
+
+def test_a_class_named_twice_is_refused(checkpoint: Path) -> None:
+    document = json.loads((checkpoint / "segmodels.json").read_text())
+    document["classes"][1]["name"] = document["classes"][0]["name"]
+    (checkpoint / "segmodels.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match="twice"):
+        read_spec(checkpoint)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segmodels.cli import _recipe, parser
+from segmodels.recipe import Recipe
 from segmodels.training.runs import Run
 
 Cli = Callable[..., Any]
@@ -253,3 +255,10 @@ def test_a_run_on_data_with_a_root_is_evaluated_where_its_data_is(
     fields: dict[str, Any] = {"options": {"width": 4, "depth": 2}, "image_size": 32, "epochs": 1}
     run = train(Recipe(data="oxford-pets", root=str(root), **fields))
     assert evaluate(run.id, split="test")["images"] == 4
+
+
+def test_a_backbone_given_beside_a_recipe_learns_at_its_own_rate(tmp_path: Path) -> None:
+    Recipe(data="toy-pets").save(tmp_path / "plain.yaml")
+    words = ["train", "--recipe", str(tmp_path / "plain.yaml"), "--backbone", "mobilenetv2"]
+    recipe = _recipe(parser().parse_args(words))
+    assert (recipe.weights, recipe.backbone_rate) == ("imagenet", 0.2)

@@ -262,3 +262,15 @@ def test_pictures_are_resized_with_anti_aliasing() -> None:
     stripes[:, ::2] = 255
     assert np.abs(resize_image(stripes, 16, 16).astype(int) - 127)[:, 1:-1].max() < 5
     assert resize_image(stripes, 64, 64) is stripes
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\x00\x00garbage", b"MM\x00*\xff\xff\xff\xff", b"II*\x00\x08\x00\x00\x00\xff\xff"]
+)
+def test_damaged_exif_is_no_traceback(exif: bytes) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 3)).save(buffer, "PNG", exif=exif)
+    try:
+        assert read_image(buffer.getvalue()).shape == (3, 4, 3)
+    except UserError as error:
+        assert "\n" not in str(error)

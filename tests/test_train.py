@@ -370,3 +370,10 @@ def test_a_damaged_status_is_an_interrupted_run(home: Path, tiny: dict[str, Any]
     for content in ("", "{", "[]", "{}", "null"):
         (run.path / "status.json").write_text(content)
         assert run.state == "interrupted", content
+
+
+def test_what_was_asked_of_an_earlier_trainer_does_not_end_a_resumed_run(home: Path, tiny: dict[str, Any]) -> None:
+    run = Run.create(Recipe(**tiny))
+    run.write_status(state="interrupted")
+    (run.path / "request.json").write_text('{"request": "stop"}')
+    assert train(resume=run).state == "finished"

@@ -84,7 +84,7 @@ class Trainer:
         """Train until the last epoch is done; `Interrupted` where `wanted` ends it before."""
         self.saved = time.monotonic()
         for epoch in range(self.position.epoch, self.recipe.epochs):
-            self.update(phase="training", epoch=epoch + 1)
+            self.update(phase="training", epoch=epoch + 1, step=self.position.step)
             confusion = self._train_epoch(epoch)
             self._close_epoch(epoch + 1, confusion)
 
