@@ -264,13 +264,16 @@ def test_pictures_are_resized_with_anti_aliasing() -> None:
     assert resize_image(stripes, 64, 64) is stripes
 
 
-@pytest.mark.parametrize(
-    "exif", [b"Exif\x00\x00garbage", b"MM\x00*\xff\xff\xff\xff", b"II*\x00\x08\x00\x00\x00\xff\xff"]
-)
-def test_damaged_exif_is_no_traceback(exif: bytes) -> None:
+DAMAGED_EXIF = [b"Exif\x00\x00garbage", b"MM\x00*\xff\xff\xff\xff", b"II*\x00\x08\x00\x00\x00\xff\xff"]
+
+
+@pytest.mark.parametrize("exif", DAMAGED_EXIF)
+def test_damaged_exif_is_read_or_refused_in_one_line(exif: bytes) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (4, 3)).save(buffer, "PNG", exif=exif)
+    said = ""
     try:
-        assert read_image(buffer.getvalue()).shape == (3, 4, 3)
+        read_image(buffer.getvalue())
     except UserError as error:
-        assert "\n" not in str(error)
+        said = str(error)
+    assert said == "" or ("damaged" in said and "\n" not in said)

@@ -105,10 +105,9 @@ def _buttons(run: Run, state: str) -> None:
 
 
 def _figures(status: dict[str, Any], history: list[dict[str, Any]]) -> None:
-    whole = [
-        row for row in history if row.get("val_mean_iou") is not None and row.get("val_pixel_accuracy") is not None
-    ]
-    best = max(whole, key=lambda row: row["val_mean_iou"], default=None)
+    shown = ("val_mean_iou", "val_pixel_accuracy")
+    rows = [row for row in history if all(row.get(figure) is not None for figure in shown)]
+    best = max(rows, key=lambda row: row["val_mean_iou"], default=None)
     speed = status.get("images_per_second")
     columns = st.columns(4)
     columns[0].metric("Best mean IoU", f"{best['val_mean_iou']:.3f}" if best else "–", help="On the validation part")
