@@ -4,9 +4,9 @@
 
 VENV ?= .venv
 PORT ?= 8501
-# The first Python that runs and is 3.11 (from 3.11.4) or 3.12.
+# The first Python that runs and is 3.11 or 3.12.
 PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
-	$$python -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 # TensorFlow with CUDA where an NVIDIA driver answers.
 REQUIREMENTS ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo requirements-gpu.txt || echo requirements.txt)
 
@@ -38,7 +38,7 @@ benchmarks: $(VENV)/.installed-test chromium
 	$(IN_VENV)python -m benchmarks
 
 $(VENV)/.installed: $(REQUIREMENTS) $(LISTS)
-	@test -n "$(PYTHON)" || { echo "Python 3.11 (from 3.11.4) or 3.12 is needed: install one, or name it: make PYTHON=/path/to/python3.12"; exit 2; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: install one, or name it: make PYTHON=/path/to/python3.12"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: install its venv package (Debian: apt install python3-venv)"; exit 2; }
 	@echo "installing $(REQUIREMENTS) into $(VENV), once (about a minute) ..."
 	@$(IN_VENV)python $(PIP_INSTALL) -r $(REQUIREMENTS)

@@ -95,7 +95,7 @@ def _go_through(archives: Sequence[Path], into: Path | None, report: Report, max
                     space += -(-member.size // 4096) * 4096 + 4096  # whole blocks, and one for the entry itself
                     # macOS's tar adds a "._NAME" beside every NAME; they are no data, and Oxford's archive has many.
                     if into is not None and not member.name.rpartition("/")[2].startswith("._"):
-                        tar.extract(member, into, filter="data")
+                        _write(tar, member, into / member.name)
                     report(before + packed.tell(), whole, what)
             # The checksum of the whole stands at the end, behind the padding at which tarfile stops.
             while plain.read(1 << 18):
@@ -103,6 +103,18 @@ def _go_through(archives: Sequence[Path], into: Path | None, report: Report, max
         before += size_of(archive)
         report(before, whole, what)
     return space
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    """Write a checked file or folder: its bytes alone, with the rights of any new file, whatever the archive says."""
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    packed = tar.extractfile(member)
+    assert packed is not None  # _check_member lets only plain files pass
+    with packed, path.open("wb") as file:
+        shutil.copyfileobj(packed, file, 1 << 18)
 
 
 class _Refused(Exception):
