@@ -6,7 +6,9 @@ how it wants its pixels scaled, and how its ImageNet weights are called.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,10 +132,17 @@ def imagenet_weights(name: str) -> Path:
     from segmodels.backend import keras
 
     url = f"{row.url}/{row.weights[0]}"
+    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
+    whole = cache.expanduser() / row.weights[0]
+    if whole.is_file():
+        return whole
+    part = whole.with_name(f"{whole.name}.part")
+    part.unlink(missing_ok=True)  # Keras would take what a killed download left for the whole
     try:
-        return Path(keras.utils.get_file(row.weights[0], url, cache_subdir="models"))
+        with contextlib.redirect_stdout(sys.stderr):  # where Keras draws its bar; standard output is for results
+            Path(keras.utils.get_file(part.name, url, cache_subdir="models")).replace(whole)
+        return whole
     except Exception:
-        cache = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
         raise UserError(
             f"ImageNet weights of {row.title} are not here and cannot be downloaded: fetch {url} into {cache}, "
             f"or put {row.weights[0]} in a folder named by SEGMODELS_WEIGHTS_DIR"

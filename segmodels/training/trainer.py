@@ -236,11 +236,33 @@ class Trainer:
             start += real
         return losses / len(self.validation), confusion, sampled
 
+    def _validate_and_keep_best(self, number: int) -> tuple[float, ConfusionMatrix, dict[int, np.ndarray]]:
+        """What `_validate` gives, after the weights were kept if none before them were as good."""
+        position = self.position
+        val_loss, validation, sampled = self._validate()
+        self._check_finite(val_loss, f"the validation of epoch {number}")
+        val_figures = validation.figures()
+        if val_figures["mean_iou"] > position.best:
+            position.best, position.best_epoch = val_figures["mean_iou"], number
+            self.step.synchronise()
+            metrics = {
+                "epoch": number,
+                "validation": {"loss": val_loss, **val_figures},
+                "classes": validation.by_class([label.name for label in self.labels]),
+                "confusion_matrix": validation.counts.tolist(),
+                "train_images": len(self.train),
+                "validation_images": len(self.validation),
+                "data_fingerprint": self.train.fingerprint,
+            }
+            previews = self.samples.previews(self.validation, sampled)
+            save_best(self.run, self.model, self.spec, metrics, previews)
+            self.update(best={"epoch": number, "mean_iou": position.best})
+        return val_loss, validation, sampled
+
     def _close_epoch(self, number: int, confusion: ConfusionMatrix) -> None:
         """Validate, write the epoch's row and samples, keep the best weights, and save the state."""
         position, began = self.position, time.monotonic()
-        val_loss, validation, sampled = self._validate()
-        self._check_finite(val_loss, f"the validation of epoch {number}")
+        val_loss, validation, sampled = self._validate_and_keep_best(number)
         figures, val_figures = confusion.figures(), validation.figures()
         by_class = validation.by_class([label.name for label in self.labels])
         row = {
@@ -257,35 +279,16 @@ class Trainer:
         append_row(self.run.path / "metrics.csv", row)
         self.epoch_seconds.append(row["seconds"])
         self.samples.write(number, sampled)
-        if val_figures["mean_iou"] > position.best:
-            position.best, position.best_epoch = val_figures["mean_iou"], number
-            self.step.synchronise()
-            metrics = {
-                "epoch": number,
-                "validation": {"loss": val_loss, **val_figures},
-                "classes": by_class,
-                "confusion_matrix": validation.counts.tolist(),
-                "train_images": len(self.train),
-                "validation_images": len(self.validation),
-                "data_fingerprint": self.train.fingerprint,
-            }
-            previews = self.samples.previews(self.validation, sampled)
-            save_best(self.run, self.model, self.spec, metrics, previews)
         copy_history(self.run)
         self.position = Position(epoch=number, best=position.best, best_epoch=position.best_epoch)
         self._save(ConfusionMatrix(len(self.labels)))
-        self.update(best={"epoch": self.position.best_epoch, "mean_iou": self.position.best})
         self.reporter.epoch(row, self.recipe.epochs)
 
     def _end_early(self, epoch: int, confusion: ConfusionMatrix, reason: str) -> None:
         """Save where the training stands; a stopped run always leaves a checkpoint, were it of half an epoch."""
-        self._save(confusion)
         if reason == "stop" and not self.run.has_best:
-            position = self.position
-            self._close_epoch(epoch + 1, confusion)
-            self.position = position
-            cut_rows(self.run.path / "metrics.csv", epoch)
-            self._save(confusion)
+            self._validate_and_keep_best(epoch + 1)
+        self._save(confusion)
         raise Interrupted(reason)
 
     def _save(self, confusion: ConfusionMatrix) -> None:
