@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +194,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def ago(moment: float | None) -> str:
-    """How long ago a time of `time.time()` was."""
-    return f"{duration(time.time() - moment)} ago" if moment else ""
