@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from segmodels.data.datasets import DATASETS
 from segmodels.errors import UserError, choose, explain
 from segmodels.files import user_path, write_text
-from segmodels.models.architectures import checked_options
+from segmodels.models.architectures import (
+    NAMED_WEIGHTS,
+    architecture_row,
+    check_backbone,
+    checked_options,
+    default_backbone,
+    default_weights,
+    implied_options,
+)
 from segmodels.models.backbones import PLAIN
 
 
@@ -29,9 +37,11 @@ class Recipe(BaseModel):
     data: str = Field("oxford-pets", description="name of the data set")
     root: str | None = Field(None, description="folder of the data set, where it has files")
     architecture: str = Field("unet", description="name of the architecture")
-    backbone: str = Field(PLAIN, description="encoder: none for the architecture's own, or a pretrained network")
+    backbone: str = Field(
+        PLAIN, description="encoder: none for the architecture's own, or a pretrained network; else its default"
+    )
     weights: str | None = Field(
-        None, description="of the backbone: imagenet, none, or a file; imagenet where there is a backbone"
+        None, description="of the backbone: imagenet, none, voc, or a file; imagenet where some are published"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="the architecture's own keywords")
     image_size: int = Field(256, ge=32, le=2048, description="side in pixels at which the model sees pictures")
@@ -83,7 +93,7 @@ class Recipe(BaseModel):
     @classmethod
     def _absolute(cls, path: str | None, info: ValidationInfo) -> str | None:
         """A run may be resumed from another folder than it was started in."""
-        named = path is None or (info.field_name == "weights" and path in ("imagenet", "none"))
+        named = path is None or (info.field_name == "weights" and path in NAMED_WEIGHTS)
         return path if named else str(user_path(path))  # type: ignore[arg-type]
 
     @field_validator("class_weights")
@@ -97,19 +107,30 @@ class Recipe(BaseModel):
     @classmethod
     def _fit_to_the_backbone(cls, given: Any) -> Any:
         """Pretrained features are worth keeping: where there are some they are taken, and changed more slowly."""
+        if given.get("backbone") is None:
+            given = {**given, "backbone": default_backbone(given.get("architecture", "unet"))}
         if given.get("weights") is None:
-            given = {**given, "weights": "none" if given.get("backbone", PLAIN) == PLAIN else "imagenet"}
+            given = {**given, "weights": default_weights(given["backbone"])}
         if given.get("backbone_rate") is None:
             given = {**given, "backbone_rate": 1.0 if given["weights"] == "none" else 0.2}
         return given
 
     @model_validator(mode="after")
     def _network_exists(self) -> Recipe:
-        checked = checked_options(self.architecture, self.backbone, self.options).model_dump(mode="json")
-        # As checked, not as typed: `depth=3` of a command line and 3 of a file are one recipe.
-        object.__setattr__(self, "options", {key: checked[key] for key in self.options})
+        check_backbone(self.architecture, self.backbone)
         if self.backbone == PLAIN and self.weights != "none":
             raise UserError(f"recipe field weights={self.weights!r}: needs a backbone; choose one, or weights none")
+        options = implied_options(self.architecture, self.backbone, self.weights or "none", self.options)
+        checked = checked_options(self.architecture, self.backbone, options)
+        # As checked, not as typed: `depth=3` of a command line and 3 of a file are one recipe.
+        plain = checked.model_dump(mode="json")
+        object.__setattr__(self, "options", {key: plain[key] for key in options})
+        least = architecture_row(self.architecture).stride(checked)
+        if self.image_size < least:
+            raise UserError(
+                f"recipe field image_size={self.image_size}: {self.architecture} on backbone {self.backbone} needs at "
+                f"least {least} pixels a side"
+            )
         return self
 
     def save(self, path: Path) -> None:

@@ -4,47 +4,227 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from segmodels.errors import UserError, choose, explain
-from segmodels.models import backbones
+from segmodels.models.backbones import BACKBONES, CONVOLUTIONAL, PLAIN, TRANSFORMERS
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is known of an architecture without building it."""
+    """What is known of an architecture without building it.
+
+    Attributes:
+        title: its name in papers.
+        paper: author, year, title, arXiv number.
+        year: of the paper.
+        strengths: what it is good for, in a few words.
+        module: the file of this folder that builds it; `function` and `options` are in it.
+        function: adds it to symbolic pictures.
+        options: the class of its own keywords.
+        backbones: what it can be built on; the first is its default.
+        shown_on: the backbone of the two figures below.
+        parameters: of the network with 3 classes on that.
+        gflops: of one picture of 256 x 256 pixels through it; a multiply-add counts as two operations.
+        elsewhere: what is different on a backbone that is not its own; `{}` is that backbone's title.
+        own: the backbones of its own form.
+    """
 
     title: str
     paper: str
+    year: int
     strengths: str
     module: str
     function: str
     options: str
     backbones: tuple[str, ...]
+    shown_on: str = "mobilenetv2"
+    parameters: int = 0
+    gflops: float = 0.0
+    elsewhere: str = ""
+    own: tuple[str, ...] = (PLAIN,)
 
     def options_type(self) -> type[BaseModel]:
-        return getattr(importlib.import_module(f"segmodels.models.{self.module}"), self.options)
+        return getattr(self._module(), self.options)
 
     def builder(self) -> Any:
-        return getattr(importlib.import_module(f"segmodels.models.{self.module}"), self.function)
+        return getattr(self._module(), self.function)
 
     def stride(self, options: BaseModel) -> int:
-        return importlib.import_module(f"segmodels.models.{self.module}").stride(options)
+        """What both sides of the picture are padded to a multiple of; it is also the smallest side worth giving."""
+        return self._module().stride(options)
 
+    def padding(self, options: BaseModel) -> dict[str, Any]:
+        """The arguments of `PadToMultiple`."""
+        module = self._module()
+        return module.padding(options) if hasattr(module, "padding") else {"multiple": self.stride(options)}
+
+    def note(self, backbone: str) -> str:
+        """What is different from the paper on this backbone, or an empty text."""
+        if not self.elsewhere or backbone in self.own:
+            return ""
+        return self.elsewhere.format(BACKBONES[backbone].title)
+
+    def _module(self) -> Any:
+        return importlib.import_module(f"segmodels.models.{self.module}")
+
+
+_FCN: dict[str, Any] = {
+    "paper": "Long, Shelhamer, Darrell 2015, Fully Convolutional Networks, arXiv:1411.4038",
+    "year": 2015,
+    "module": "fcn",
+    "options": "FCNOptions",
+    "backbones": (PLAIN, "vgg16", *(name for name in CONVOLUTIONAL if name != "vgg16")),
+    "elsewhere": "FCN's own encoder is VGG16 with fc6 and fc7; on {} the scores of strides 32, 16 and 8 are joined the "
+    "same way behind a smaller head (3x3, 512 wide, unless told otherwise)",
+    "own": (PLAIN, "vgg16"),
+}
+#: ResNet-50 first: what their papers and most comparisons have.
+_ON_RESNET = ("resnet50", *(name for name in CONVOLUTIONAL if name != "resnet50"))
 
 ARCHITECTURES: dict[str, Architecture] = {
     "unet": Architecture(
         title="U-Net",
-        paper="Ronneberger et al. 2015, arXiv:1505.04597",
+        paper="Ronneberger et al. 2015, U-Net, arXiv:1505.04597",
+        year=2015,
         strengths="sharp edges and few training pictures; the first to try",
         module="unet",
         function="unet",
         options="UNetOptions",
-        backbones=(backbones.PLAIN, *backbones.BACKBONES),
+        backbones=(PLAIN, *CONVOLUTIONAL),
+        parameters=6_665_331,
+    ),
+    "unet++": Architecture(
+        title="UNet++",
+        paper="Zhou et al. 2018, UNet++, arXiv:1807.10165",
+        year=2018,
+        strengths="objects of many sizes, fine boundaries; can be pruned after training; slower than U-Net",
+        module="unet_plus_plus",
+        function="unet_plus_plus",
+        options="UNetPlusPlusOptions",
+        backbones=(PLAIN, *CONVOLUTIONAL),
+    ),
+    "segnet": Architecture(
+        title="SegNet",
+        paper="Badrinarayanan et al. 2017, SegNet, arXiv:1511.00561",
+        year=2017,
+        strengths="keeps no encoder features, only where their maxima were; made for road scenes",
+        module="segnet",
+        function="segnet",
+        options="SegNetOptions",
+        backbones=(PLAIN, "vgg16", *(name for name in CONVOLUTIONAL if name != "vgg16")),
+        elsewhere="SegNet's own encoder is VGG16 with batch normalisation; here the pooling indices are those of the "
+        "strongest features of {} within each 2x2 window, with two convolutions a level in the decoder",
+        own=(PLAIN, "vgg16"),
+    ),
+    "fcn32": Architecture(title="FCN-32s", strengths="the simplest there is; coarse edges", function="fcn32", **_FCN),
+    "fcn16": Architecture(title="FCN-16s", strengths="FCN with one skip; coarse edges", function="fcn16", **_FCN),
+    "fcn8": Architecture(
+        title="FCN-8s", strengths="the first end-to-end network; a baseline to compare with", function="fcn8", **_FCN
+    ),
+    "pspnet": Architecture(
+        title="PSPNet",
+        paper="Zhao et al. 2017, Pyramid Scene Parsing Network, arXiv:1612.01105",
+        year=2017,
+        strengths="scenes, where the surroundings say what a thing is; soft edges; costly at stride 8",
+        module="pspnet",
+        function="pspnet",
+        options="PSPNetOptions",
+        backbones=_ON_RESNET,
+    ),
+    "deeplabv3": Architecture(
+        title="DeepLabv3",
+        paper="Chen et al. 2017, Rethinking Atrous Convolution, arXiv:1706.05587",
+        year=2017,
+        strengths="objects of many sizes; published PASCAL VOC weights on MobileNetV2 (weights voc)",
+        module="deeplab",
+        function="deeplabv3",
+        options="DeepLabOptions",
+        backbones=_ON_RESNET,
+    ),
+    "deeplabv3+": Architecture(
+        title="DeepLabv3+",
+        paper="Chen et al. 2018, Encoder-Decoder with Atrous Separable Convolution, arXiv:1802.02611",
+        year=2018,
+        strengths="DeepLabv3 with sharper edges; a strong default on a GPU",
+        module="deeplab",
+        function="deeplabv3_plus",
+        options="DeepLabPlusOptions",
+        backbones=_ON_RESNET,
+    ),
+    "pix2pix": Architecture(
+        title="Pix2Pix",
+        paper="Isola et al. 2017, Image-to-Image Translation with Conditional Adversarial Networks, arXiv:1611.07004",
+        year=2017,
+        strengths="draws masks that look like masks; judged by a discriminator; large",
+        module="pix2pix",
+        function="pix2pix",
+        options="Pix2PixOptions",
+        backbones=(PLAIN, *CONVOLUTIONAL),
+        shown_on=PLAIN,
+        elsewhere="Pix2Pix' own generator goes down eight levels to one place; on {} it goes down to stride 32",
+    ),
+    "segformer": Architecture(
+        title="SegFormer",
+        paper="Xie et al. 2021, SegFormer, arXiv:2105.15203",
+        year=2021,
+        strengths="a transformer: sees the whole picture from the first stage; light decoder; needs pretraining",
+        module="segformer",
+        function="segformer",
+        options="SegFormerOptions",
+        backbones=TRANSFORMERS,
+        shown_on="mit-b0",
+    ),
+    "fpn": Architecture(
+        title="FPN",
+        paper="Lin et al. 2017, Feature Pyramid Networks, arXiv:1612.03144; Kirillov et al. 2019, arXiv:1901.02446",
+        year=2017,
+        strengths="much accuracy for its time; answers at a quarter of the size",
+        module="fpn",
+        function="fpn",
+        options="FPNOptions",
+        backbones=_ON_RESNET,
+    ),
+    "linknet": Architecture(
+        title="LinkNet",
+        paper="Chaurasia and Culurciello 2017, LinkNet, arXiv:1707.03718",
+        year=2017,
+        strengths="a U-Net that adds instead of joining: quicker, a little less sharp",
+        module="linknet",
+        function="linknet",
+        options="LinkNetOptions",
+        backbones=_ON_RESNET,
+    ),
+    "upernet": Architecture(
+        title="UPerNet",
+        paper="Xiao et al. 2018, Unified Perceptual Parsing, arXiv:1807.10221",
+        year=2018,
+        strengths="pyramid pooling and a feature pyramid in one; the usual head on strong encoders",
+        module="upernet",
+        function="upernet",
+        options="UPerNetOptions",
+        backbones=_ON_RESNET,
     ),
 }
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights of a whole network that its authors published: for which network, and with which keywords."""
+
+    architecture: str
+    backbone: str
+    options: dict[str, Any]
+
+
+#: By the name that `weights` calls them.
+PUBLISHED = {"voc": Published("deeplabv3", "mobilenetv2", {"aspp_rates": (), "output_stride": 8})}
+
+#: What `weights` may be beside a file.
+NAMED_WEIGHTS = ("none", "imagenet", *PUBLISHED)
 
 
 def architecture_row(name: str) -> Architecture:
@@ -52,10 +232,50 @@ def architecture_row(name: str) -> Architecture:
     return ARCHITECTURES[choose("architecture", name, list(ARCHITECTURES))]
 
 
+def default_backbone(architecture: str) -> str:
+    """What an architecture is built on where nothing is said."""
+    return architecture_row(architecture).backbones[0]
+
+
+def default_weights(backbone: str) -> str:
+    """Pretrained weights where some are published."""
+    return "imagenet" if backbone in BACKBONES and BACKBONES[backbone].weights else "none"
+
+
+def check_backbone(architecture: str, backbone: str) -> None:
+    """`UserError` that names what fits, where the two do not."""
+    row = architecture_row(architecture)
+    known = [PLAIN, *BACKBONES]
+    if backbone not in known:
+        choose("backbone", backbone, known)
+    if backbone not in row.backbones:
+        kind = "has no encoder of its own" if backbone == PLAIN else f"cannot be built on {BACKBONES[backbone].title}"
+        raise UserError(f"{architecture} {kind}: choose a backbone of {', '.join(row.backbones)}")
+
+
+def implied_options(architecture: str, backbone: str, weights: str | Path, options: dict[str, Any]) -> dict[str, Any]:
+    """`options` and what the weights ask for; `UserError` where they are for another network."""
+    implied: dict[str, Any] = {}
+    if (published := PUBLISHED.get(str(weights))) is not None:
+        if (architecture, backbone) != (published.architecture, published.backbone):
+            raise UserError(
+                f"weights={str(weights)!r} are for {published.architecture} on {published.backbone}, not for "
+                f"{architecture} on {backbone}: choose those, or other weights"
+            )
+        implied = published.options
+    elif architecture == "segformer" and str(weights) != "none":
+        implied = {"token_order": "keras-cv"}  # all published MiT weights were trained so
+    given = checked_options(architecture, backbone, {**implied, **options}).model_dump()
+    for key, value in implied.items():
+        if given[key] != value:
+            raise UserError(f"weights={str(weights)!r} need {key}={value}, not {given[key]}: leave it out")
+    return {**implied, **options}
+
+
 def checked_options(architecture: str, backbone: str, options: dict[str, Any]) -> BaseModel:
     """Validate an architecture's own keywords; `UserError` names the keyword, its value and what is allowed."""
     row = architecture_row(architecture)
-    choose(f"backbone of {architecture}", backbone, row.backbones)
+    check_backbone(architecture, backbone)
     if "backbone" in options:
         raise UserError(f"unknown {architecture} option 'backbone': it is a field of its own")
     try:
@@ -65,37 +285,39 @@ def checked_options(architecture: str, backbone: str, options: dict[str, Any]) -
 
 
 def architectures() -> list[dict[str, Any]]:
-    """Every architecture with its paper, strengths, backbones and options: what the app and the command line list."""
-    listed = []
-    for name, row in ARCHITECTURES.items():
-        fields = row.options_type().model_fields
-        options = {
-            key: {"default": field.default, "description": field.description}
-            for key, field in fields.items()
-            if not field.exclude
-        }
-        listed.append(
-            {
-                "name": name,
-                "title": row.title,
-                "paper": row.paper,
-                "strengths": row.strengths,
-                "backbones": list(row.backbones),
-                "options": options,
-            }
-        )
-    return listed
-
-
-def backbone_list() -> list[dict[str, Any]]:
-    """Every backbone with its paper, parameter count and the file names of its ImageNet weights."""
+    """Every architecture with its paper, year, strengths, cost, backbones and options: what the app and the command
+    line list. `parameters` and `gflops` are of the network `on` a backbone, for 3 classes and one 256 px picture."""
     return [
         {
             "name": name,
             "title": row.title,
             "paper": row.paper,
+            "year": row.year,
+            "strengths": row.strengths,
+            "on": row.shown_on,
+            "parameters": row.parameters,
+            "gflops": row.gflops,
+            "backbones": list(row.backbones),
+            "options": {
+                key: {"default": field.default, "description": field.description}
+                for key, field in row.options_type().model_fields.items()
+                if not field.exclude
+            },
+        }
+        for name, row in ARCHITECTURES.items()
+    ]
+
+
+def backbone_list() -> list[dict[str, Any]]:
+    """Every backbone with its paper, strengths, parameter count, and the file names of its ImageNet weights."""
+    return [
+        {
+            "name": name,
+            "title": row.title,
+            "paper": row.paper,
+            "strengths": row.strengths,
             "parameters": row.parameters,
             "weights": list(row.weights),
         }
-        for name, row in backbones.BACKBONES.items()
+        for name, row in BACKBONES.items()
     ]

@@ -7,7 +7,14 @@ from typing import Any
 
 from segmodels.backend import keras
 from segmodels.errors import UserError
-from segmodels.models.architectures import architecture_row, checked_options
+from segmodels.models.architectures import (
+    PUBLISHED,
+    architecture_row,
+    check_backbone,
+    checked_options,
+    default_backbone,
+    implied_options,
+)
 from segmodels.models.backbones import PLAIN
 from segmodels.models.layers import CropLike, PadToMultiple
 
@@ -18,7 +25,7 @@ def build(
     architecture: str,
     *,
     classes: int,
-    backbone: str = PLAIN,
+    backbone: str | None = None,
     weights: str | Path = "none",
     auxiliary: bool = False,
     norm_momentum: float = 0.9,
@@ -33,9 +40,10 @@ def build(
     Args:
         architecture: a name of `segmodels.architectures()`.
         classes: number of classes, 1 to 255 (255 itself is the ignore label).
-        backbone: "none" for the architecture's own plain encoder, or a name of `segmodels.backbones()`.
-        weights: of the backbone: "none" for random, "imagenet", or a file.
-        auxiliary: return `{"logits": …, "auxiliary": […]}` with the heads for deep supervision instead of logits alone.
+        backbone: "none" for the architecture's own plain encoder, or a name of `segmodels.backbones()`; None for the
+            architecture's default.
+        weights: of the backbone: "none" for random, "imagenet", or a file; "voc" for Google's DeepLabv3 on MobileNetV2.
+        auxiliary: return `{"logits": …, "auxiliary": […]}` with the auxiliary heads and those for deep supervision.
         norm_momentum: of the running statistics of the backbone's BatchNorm layers.
         **options: the architecture's own keywords.
 
@@ -43,15 +51,20 @@ def build(
         UserError: unknown names, options out of range, weights that are missing or do not fit.
     """
     row = architecture_row(architecture)
-    if not isinstance(classes, int) or not 1 <= classes <= MAX_CLASSES:
+    if type(classes) is not int or not 1 <= classes <= MAX_CLASSES:
         raise UserError(f"classes={classes!r}: must be a whole number from 1 to {MAX_CLASSES}")
-    checked = checked_options(architecture, backbone, options)
+    backbone = default_backbone(architecture) if backbone is None else backbone
+    check_backbone(architecture, backbone)
     if backbone == PLAIN and str(weights) != "none":
         raise UserError(f"weights={str(weights)!r} needs a backbone: the plain encoder has no pretrained weights")
+    checked = checked_options(architecture, backbone, implied_options(architecture, backbone, weights, options))
 
     images = keras.Input((None, None, 3), name="images")
-    padded = PadToMultiple(row.stride(checked), name="pad")(images)
-    parts = row.builder()(padded, classes, checked, weights=str(weights), momentum=norm_momentum)
+    padded = PadToMultiple(**row.padding(checked), name="pad")(images)
+    published = str(weights) in PUBLISHED
+    parts = row.builder()(
+        padded, classes, checked, weights="none" if published else str(weights), momentum=norm_momentum
+    )
     # float32 also where the network computes in bfloat16: a layer would else round what it is given.
     scores = CropLike(name="crop", dtype="float32")(parts["logits"], images)
     heads = [
@@ -59,4 +72,9 @@ def build(
     ]
     outputs = {"logits": scores, "auxiliary": heads} if auxiliary else scores
     name = architecture if backbone == PLAIN else f"{architecture}-{backbone}"
-    return keras.Model(images, outputs, name=name.replace("+", "p"))
+    model = keras.Model(images, outputs, name=name.replace("+", "p"))
+    if published:
+        from segmodels.models.voc import load_voc
+
+        load_voc(model)
+    return model

@@ -11,31 +11,31 @@ register = keras.saving.register_keras_serializable(package="segmodels")
 
 @register
 class PadToMultiple(keras.layers.Layer):
-    """Pad a picture with zeros on the right and at the bottom until both sides are a multiple of `multiple`.
+    """Pad a picture on the right and at the bottom until both sides are a multiple of `multiple`, plus `extra`.
 
     `(batch, h, w, c)` becomes `(batch, H, W, c)`; `CropLike` takes the added part off again. With it a network of
-    stride 32 takes pictures of any size.
+    stride 32 takes pictures of any size. `value` is what is added: 0 is black.
     """
 
-    def __init__(self, multiple: int, **kwargs: Any) -> None:
+    def __init__(self, multiple: int, extra: int = 0, value: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.multiple = multiple
+        self.multiple, self.extra, self.value = multiple, extra, value
 
     def call(self, images: Any) -> Any:
         _, height, width, _ = ops.shape(images)
-        m = self.multiple
-        # Not `-height % m`: the exporters to ONNX translate that one wrongly.
-        return ops.pad(images, [[0, 0], [0, (m - height % m) % m], [0, (m - width % m) % m], [0, 0]])
+        margins = [[0, 0], [0, self._missing(height)], [0, self._missing(width)], [0, 0]]
+        return ops.pad(images, margins, constant_values=self.value or None)
+
+    def _missing(self, side: Any) -> Any:
+        # Not `-side % multiple`: the exporters to ONNX translate that one wrongly.
+        return (self.multiple - (side + self.multiple - self.extra) % self.multiple) % self.multiple
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        def padded(side: int | None) -> int | None:
-            return None if side is None else side + (self.multiple - side % self.multiple) % self.multiple
-
-        batch, height, width, channels = input_shape
-        return batch, padded(height), padded(width), channels
+        batch, *sides, channels = input_shape
+        return batch, *(side and side + self._missing(side) for side in sides), channels
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "multiple": self.multiple}
+        return {**super().get_config(), "multiple": self.multiple, "extra": self.extra, "value": self.value}
 
 
 @register
@@ -95,10 +95,37 @@ def normalisation(kind: str, name: str, *, momentum: float = 0.9) -> keras.layer
     return None
 
 
-def conv_block(x: Any, filters: int, name: str, *, kernel: int = 3, norm: str = "batch") -> Any:
-    """Convolution, normalisation, ReLU; the convolution has a bias only where no normalisation follows."""
+def conv_block(
+    x: Any,
+    filters: int,
+    name: str,
+    *,
+    kernel: int = 3,
+    norm: str = "batch",
+    dilation: int = 1,
+    separable: bool = False,
+    bias: bool | None = None,
+) -> Any:
+    """Convolution, normalisation, ReLU; unless `bias` says so, it has a bias only where no normalisation follows.
+
+    A separable one is a convolution a channel, normalised, and then one over the channels (Chen et al. 2018,
+    arXiv:1802.02611).
+    """
+    if separable:
+        x = keras.layers.DepthwiseConv2D(
+            kernel, padding="same", dilation_rate=dilation, use_bias=norm == "none", name=f"{name}_depthwise"
+        )(x)
+        if (layer := normalisation(norm, f"{name}_depthwise_norm")) is not None:
+            x = layer(x)
+        kernel, dilation = 1, 1
     x = keras.layers.Conv2D(
-        filters, kernel, padding="same", use_bias=norm == "none", kernel_initializer="he_normal", name=f"{name}_conv"
+        filters,
+        kernel,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=norm == "none" if bias is None else bias,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
     )(x)
     if (layer := normalisation(norm, f"{name}_norm")) is not None:
         x = layer(x)

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from segmodels.models import backbones
+from segmodels.models.options import Options
 
 
-class UNetOptions(BaseModel):
+class UNetOptions(Options):
     """The keywords of `build("unet", …)`.
 
     `width` and `depth` shape the plain encoder, `widths` the decoder on a backbone; each is refused for the other form.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    backbone: str = Field(exclude=True)
     width: int = Field(64, ge=1, le=512, description="channels of the first level; each level below has twice as many")
     depth: int = Field(5, ge=2, le=7, description="levels, the bottleneck included")
     widths: tuple[int, int, int, int, int] = Field(
@@ -72,18 +70,20 @@ def unet(
     Returns `{"logits": (batch, height, width, classes), "auxiliary": []}`. The plain form ends in the paper's 1x1
     convolution, the form on a backbone in a 3x3 one, as segmentation_models.pytorch has it.
     """
+    from segmodels.models.features import features
     from segmodels.models.layers import logits
 
     if options.backbone == backbones.PLAIN:
         return {"logits": logits(_plain(images, options), classes), "auxiliary": []}
-    taps = backbones.features(options.backbone, images, weights=weights, momentum=momentum)
+    taps = features(options.backbone, images, weights=weights, momentum=momentum)
     return {"logits": logits(_decoder(taps, options), classes, kernel=3), "auxiliary": []}
 
 
 def _plain(images: Any, options: UNetOptions) -> Any:
     from segmodels.backend import keras
+    from segmodels.models.pixels import scale_pixels
 
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="preprocessing")(images)
+    x = scale_pixels(images, "minus-one-to-one")
     skips = []
     for level in range(options.depth):
         if level:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError
+from segmodels.models.architectures import NAMED_WEIGHTS
 from segmodels.recipe import Recipe
 
 
@@ -20,7 +21,7 @@ def check(recipe: Recipe) -> None:
             f"recipe field class_weights has {len(recipe.class_weights)} weights, "
             f"but {recipe.data} has {len(dataset.classes)} classes"
         )
-    if recipe.weights not in (None, "none", "imagenet") and not Path(recipe.weights).expanduser().is_file():
+    if recipe.weights not in (None, *NAMED_WEIGHTS) and not Path(recipe.weights).expanduser().is_file():
         raise UserError(
             f"weights file {recipe.weights} does not exist: give an existing file, or 'imagenet', or 'none'"
         )
