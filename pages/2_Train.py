@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from segmodels.data.datasets import dataset_type
 from segmodels.device import device
 from segmodels.training.launch import launch
 from segmodels.training.runs import ALIVE, list_runs
@@ -9,6 +10,7 @@ from ui.frame import in_place, page, plain
 from ui.links import linked_selectbox
 from ui.recipe_form import recipe_form
 from ui.run_view import run_view
+from ui.summary_view import summary_view
 
 page("Train", ":material/model_training:", "Start a run and watch it learn. It goes on without this page.")
 
@@ -30,6 +32,10 @@ def new_run() -> None:
             st.rerun()
         with st.expander("The same as a command", icon=":material/terminal:"):
             st.code(recipe.command(), language="bash", wrap_lines=True)
+        classes = len(dataset_type(recipe.data).classes)
+        summary_view(
+            recipe.architecture, recipe.backbone, classes, recipe.image_size, recipe.options, recipe.batch_size
+        )
 
 
 def watch() -> None:

@@ -71,6 +71,13 @@ def parser() -> argparse.ArgumentParser:
 
     add(verbs, "architectures", _architectures, "what can be built")
     add(verbs, "backbones", _backbones, "what an architecture can be built on")
+    summary = add(verbs, "summary", _summary, "what a network holds and takes: layers, parameters, GFLOPs, memory")
+    summary.add_argument("--architecture", default="unet", metavar="NAME")
+    summary.add_argument("--backbone", metavar="NAME", help="default: the architecture's first")
+    summary.add_argument("--classes", type=int, default=3, metavar="N")
+    summary.add_argument("--image-size", type=int, default=256, metavar="S", help="side of the picture (default: 256)")
+    _add_option(summary)
+    summary.add_argument("--layers", action="store_true", help="a line for every layer, not for every stage")
 
     datasets = verbs.add_parser("datasets", help="the data sets").add_subparsers(required=True, metavar="VERB")
     add(datasets, "list", _datasets_list, "every data set, and whether it is here")
@@ -117,12 +124,16 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _add_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--option", metavar="KEY=VALUE", action="append", default=[], help="of the architecture (repeatable)"
+    )
+
+
 def _add_recipe_fields(train: argparse.ArgumentParser) -> None:
     for name, field in Recipe.model_fields.items():
         if name == "options":
-            train.add_argument(
-                "--option", metavar="KEY=VALUE", action="append", default=[], help="of the architecture (repeatable)"
-            )
+            _add_option(train)
             continue
         default = "" if field.default is None else f" (default: {field.default})"
         train.add_argument(
@@ -153,13 +164,19 @@ def _recipe(parsed: argparse.Namespace) -> Recipe:
         start.pop("weights", None)  # those of the file were for its own network
     if {"backbone", "architecture", "weights"} & given.keys() and "backbone_rate" not in given:
         start.pop("backbone_rate", None)
-    options = dict(start.get("options", {}))
-    for text in parsed.option:
+    options = {**start.get("options", {}), **_options(parsed.option)}
+    return Recipe(**{**start, **given, **({"options": options} if options else {})})
+
+
+def _options(texts: list[str]) -> dict[str, Any]:
+    """The architecture's keywords of `--option KEY=VALUE …`; a value with commas is a list."""
+    options: dict[str, Any] = {}
+    for text in texts:
         key, separator, value = text.partition("=")
         if not separator or not key:
             raise UserError(f"--option {text}: write KEY=VALUE, such as depth=4")
         options[key] = value.split(",") if "," in value else value
-    return Recipe(**{**start, **given, **({"options": options} if options else {})})
+    return options
 
 
 def _numbers(field: str, text: str) -> tuple[float, ...]:
@@ -182,6 +199,26 @@ def _backbones(_: argparse.Namespace) -> tuple[Any, str]:
 
     rows = backbone_list()
     return rows, table(rows, ["name", "title", "parameters", "paper"])
+
+
+def _summary(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.models.architectures import checked_options, default_backbone
+
+    options = _options(parsed.option)
+    backbone = parsed.backbone or default_backbone(parsed.architecture)
+    checked_options(parsed.architecture, backbone, options)  # a mistake is said before Keras is loaded
+
+    from segmodels.models.summary import summarise
+    from segmodels.models.summary_text import summary_text
+
+    document = summarise(
+        parsed.architecture,
+        classes=parsed.classes,
+        backbone=backbone,
+        image_size=parsed.image_size,
+        **options,
+    )
+    return document, summary_text(document, layers=parsed.layers)
 
 
 def _datasets_list(_: argparse.Namespace) -> tuple[Any, str]:

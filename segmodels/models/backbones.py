@@ -1,7 +1,7 @@
 """The table of backbones: ImageNet networks that an architecture takes its features from.
 
-Adding one is one row: where its network comes from, which layers hold its features at strides 2, 4, 8, 16 and 32, how it
-wants its pixels scaled, and how its ImageNet weights are called. Loads no Keras.
+Adding one is one row: where its network comes from, which layers hold its features at strides 2, 4, 8, 16 and 32, how
+it wants its pixels scaled, and how its ImageNet weights are called. Loads no Keras.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from segmodels.errors import UserError, choose
 
 _STORE = "https://storage.googleapis.com/tensorflow/keras-applications"
 
-#: How a network was trained to see pixels 0..255: x / 127.5 - 1; x / 255 less ImageNet's mean, by its deviation; BGR less
-#: ImageNet's mean, as Caffe had it; x / 255.
+#: How a network was trained to see pixels 0..255: x / 127.5 - 1; x / 255 less ImageNet's mean, by its deviation; BGR
+#: less ImageNet's mean, as Caffe had it; x / 255.
 Scaling = Literal["minus-one-to-one", "imagenet", "caffe", "zero-to-one"]
 
 

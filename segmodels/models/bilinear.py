@@ -14,7 +14,7 @@ class Bilinear(keras.initializers.Initializer):
     """For a kernel `(2 f, 2 f, classes, classes)` of a transposed convolution with stride f: enlarges f times."""
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None, **_: Any) -> Any:
-        size, _, outputs, inputs = shape
+        size, outputs, inputs = shape[0], shape[2], shape[3]
         factor = (size + 1) // 2
         centre = factor - 1 if size % 2 else factor - 0.5
         line = 1 - np.abs(np.arange(size) - centre) / factor

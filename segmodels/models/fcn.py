@@ -57,8 +57,8 @@ def fcn16(images: Any, classes: int, options: FCNOptions, **given: Any) -> dict[
 def fcn8(images: Any, classes: int, options: FCNOptions, **given: Any) -> dict[str, Any]:
     """Add an FCN-8s to `images` (RGB 0..255, sides multiples of 32).
 
-    Returns `{"logits": (batch, height, width, classes), "auxiliary": []}`. Score layers begin at zero and enlarging ones
-    as bilinear interpolation, without bias, as the paper's.
+    Returns `{"logits": (batch, height, width, classes), "auxiliary": []}`. Score layers begin at zero and enlarging
+    ones as bilinear interpolation, without bias, as the paper's.
     """
     return _fcn(images, classes, options, (16, 8), **given)
 

@@ -21,7 +21,7 @@ class Pix2PixOptions(Options):
     """The keywords of `build("pix2pix", …)`."""
 
     width: int = Field(
-        64, ge=4, le=256, description="channels of the first level; the deepest have eight times as many"
+        64, ge=4, le=256, description="channels of the first level; the deepest have eight times that"
     )
     norm: Literal["batch", "instance"] = Field(
         "batch", description="instance: the answer to a picture does not change with the pictures beside it"
@@ -52,7 +52,7 @@ def pix2pix(
     for step, skip in enumerate(reversed(skips)):
         level = len(skips) - 1 - step
         x = _transposed(x, options.width * LEVELS[level], f"up{level}", bias=False)
-        x = _norm(x, options, f"up{level}")
+        x = _norm(x, options.norm, f"up{level}")
         if step < 3:
             x = keras.layers.Dropout(options.dropout, name=f"up{level}_dropout")(x)
         if skip is not None:
@@ -71,7 +71,7 @@ def _down(x: Any, options: Pix2PixOptions) -> list[Any]:
             x = keras.layers.LeakyReLU(negative_slope=0.2, name=f"down{level}_relu")(x)
         x = _conv(x, options.width * share, f"down{level}", stride=2, bias=False)
         if 0 < level < len(LEVELS) - 1:  # one value a channel has no deviation to normalise by
-            x = _norm(x, options, f"down{level}")
+            x = _norm(x, options.norm, f"down{level}")
         levels.append(x)
     levels[-1] = keras.layers.ReLU(name="bottleneck_relu")(x)
     return levels
@@ -91,16 +91,15 @@ def discriminator(classes: int, *, width: int = 64, norm: str = "batch") -> Any:
     from segmodels.backend import keras
     from segmodels.models.pixels import scale_pixels
 
-    options = Pix2PixOptions(backbone=backbones.PLAIN, width=width, norm=norm)  # type: ignore[arg-type]
     images = keras.Input((None, None, 3), name="images")
     masks = keras.Input((None, None, classes), name="masks")
     x = keras.layers.Concatenate(name="pair")([scale_pixels(images, "minus-one-to-one"), masks])
     for index, share in enumerate((1, 2, 4)):
         x = _conv(x, width * share, f"judge{index}", stride=2, bias=index == 0)
-        x = _norm(x, options, f"judge{index}") if index else x
+        x = _norm(x, norm, f"judge{index}") if index else x
         x = keras.layers.LeakyReLU(negative_slope=0.2, name=f"judge{index}_relu")(x)
     x = _conv(keras.layers.ZeroPadding2D(1, name="judge3_pad")(x), width * 8, "judge3", padding="valid", bias=False)
-    x = keras.layers.LeakyReLU(negative_slope=0.2, name="judge3_relu")(_norm(x, options, "judge3"))
+    x = keras.layers.LeakyReLU(negative_slope=0.2, name="judge3_relu")(_norm(x, norm, "judge3"))
     x = keras.layers.ZeroPadding2D(1, name="verdict_pad")(x)
     verdict = _conv(x, 1, "verdict", padding="valid", bias=True, dtype="float32")
     return keras.Model([images, masks], verdict, name="patchgan")
@@ -124,10 +123,10 @@ def _transposed(x: Any, filters: int, name: str, *, bias: bool, **how: Any) -> A
     )(x)  # fmt: skip
 
 
-def _norm(x: Any, options: Pix2PixOptions, name: str) -> Any:
+def _norm(x: Any, kind: str, name: str) -> Any:
     from segmodels.models.layers import normalisation
 
-    layer = normalisation(options.norm, f"{name}_norm")
+    layer = normalisation(kind, f"{name}_norm")
     return x if layer is None else layer(x)
 
 

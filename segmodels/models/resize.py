@@ -29,7 +29,7 @@ def bilinear_matrix(source: Any, target: Any, *, corners: bool = False) -> Any:
 
 
 def average_matrix(source: Any, bins: int) -> Any:
-    """Float32 `(bins, source)`: the means of adaptive pooling, bin i over floor(i n / bins) to ceil((i + 1) n / bins)."""
+    """Float32 `(bins, source)`, the means of adaptive pooling: bin i is floor(i n / bins) to ceil((i + 1) n / bins)."""
     places = ops.arange(source)[None]
     start = ops.arange(bins)[:, None] * source // bins
     end = ((ops.arange(bins)[:, None] + 1) * source + bins - 1) // bins

@@ -18,14 +18,23 @@ class PoolingPlaces(keras.layers.Layer):
     """Which of the 2x2 places of a max pooling holds the maximum.
 
     `(batch, h, w, c)` of even sides to int32 `(batch, h/2, w/2, c)`: 0 upper left, 1 upper right, 2 lower left, 3 lower
-    right; of equal values the first.
+    right; of equal values the first. Values that differ by less than `tolerance` (of 1 and of their size) count as
+    equal: on flat areas engines round differently, and their places would else have nothing in common.
     """
+
+    def __init__(self, tolerance: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tolerance = tolerance
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "tolerance": self.tolerance}
 
     def call(self, features: Any) -> Any:
         corners = [features[:, row::2, column::2] for row in (0, 1) for column in (0, 1)]
         best, place = corners[0], ops.zeros_like(corners[0], dtype="int32")
         for index, corner in enumerate(corners[1:], start=1):
-            place = ops.where(corner > best, index, place)
+            margin = self.tolerance * (1 + ops.abs(best)) if self.tolerance else 0
+            place = ops.where(corner > best + margin, index, place)
             best = ops.maximum(corner, best)
         return place
 

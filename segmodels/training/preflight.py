@@ -21,7 +21,7 @@ def check(recipe: Recipe) -> None:
             f"recipe field class_weights has {len(recipe.class_weights)} weights, "
             f"but {recipe.data} has {len(dataset.classes)} classes"
         )
-    if recipe.weights not in (None, *NAMED_WEIGHTS) and not Path(recipe.weights).expanduser().is_file():
+    if recipe.weights and recipe.weights not in NAMED_WEIGHTS and not Path(recipe.weights).expanduser().is_file():
         raise UserError(
             f"weights file {recipe.weights} does not exist: give an existing file, or 'imagenet', or 'none'"
         )

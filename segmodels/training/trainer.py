@@ -122,6 +122,10 @@ class Trainer:
             )
         finally:
             keras.config.set_dtype_policy(policy)
+        if recipe.weights == "voc" and not resume:
+            from segmodels.models.voc import unfold_batch_norm
+
+            unfold_batch_norm(self.model, self.train.images[:16])
         self.optimizer = make_optimizer(recipe, self.model)
         self.position = load_state(self.run.last, self.model, self.optimizer) if resume else Position()
         loss = make_loss(recipe.loss, recipe.class_weights)
