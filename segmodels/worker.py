@@ -1,0 +1,163 @@
+"""Answers that need Keras, for a process that must not load it. Loads no Keras.
+
+A verb of the command line runs in a short-lived process and its JSON document is kept on disk: the next time the answer
+is there at once. Whoever wants it asks again every second or so; when nobody has asked for a while, the process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import segmodels
+from segmodels.errors import UserError
+from segmodels.files import read_json, write_json
+from segmodels.home import home
+
+#: Seconds that a process may take.
+LIMIT = 120.0
+#: Seconds after the last question when a process is no longer wanted.
+PATIENCE = 15.0
+#: Answers kept of each kind; the oldest go first.
+KEPT = 200
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known so far: `document` when done, a line in `error` when failed."""
+
+    state: Literal["running", "done", "failed"]
+    document: Any = None
+    error: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class _Job:
+    """A process at work, or why there is no answer."""
+
+    started: float = field(default_factory=time.monotonic)
+    asked: float = field(default_factory=time.monotonic)
+    error: str = ""
+    dropped: bool = False
+
+
+_jobs: dict[Path, _Job] = {}
+_lock = threading.Lock()
+
+
+def ask(kind: str, words: Sequence[str]) -> Answer:
+    """The answer of `python -m segmodels WORDS --json`: from disk, or else from a process that is started if none is.
+
+    Returns at once. A failure is remembered until `cancel`, so that asking again does not start the same again.
+
+    Args:
+        kind: folder of the answers in the home's cache.
+        words: of the command line, the verb first.
+    """
+    place = _place(kind, words)
+    with _lock:
+        job = _jobs.get(place)
+        if job is None:
+            if (kept := _kept(place)) is not None:
+                return Answer("done", kept)
+            job = _jobs[place] = _Job()
+            threading.Thread(target=_work, args=(place, job, list(words)), name=f"worker-{kind}", daemon=True).start()
+        job.asked = time.monotonic()
+        if job.error:
+            return Answer("failed", error=job.error)
+        return Answer("running", seconds=job.asked - job.started)
+
+
+def cancel(kind: str, words: Sequence[str]) -> None:
+    """End the process of a question, if there is one, and forget that it failed."""
+    with _lock:
+        job = _jobs.pop(_place(kind, words), None)
+    if job is not None:
+        job.dropped = True  # its thread ends the process
+
+
+def _place(kind: str, words: Sequence[str]) -> Path:
+    """The file of an answer: another question, another version or changed code is another file."""
+    sources = (Path(segmodels.__file__).parent / "models").glob("*.py")
+    code = max((path.stat().st_mtime_ns for path in sources), default=0)
+    key = json.dumps([segmodels.__version__, code, *words])
+    return home() / "cache" / kind / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+
+
+def _kept(place: Path) -> Any:
+    try:
+        return read_json(place)
+    except UserError:  # not there, or damaged: then it is made anew
+        return None
+
+
+def _work(place: Path, job: _Job, words: list[str]) -> None:
+    """Run the process to its end and keep its answer."""
+    error = ""
+    try:
+        write_json(place, _run(job, words))
+        _sweep(place.parent)
+    except UserError as mistake:
+        error = str(mistake)
+    except OSError as problem:
+        error = f"the worker could not run: {problem.strerror or problem}"
+    with _lock:
+        if _jobs.get(place) is job:
+            if error and not job.dropped:
+                job.error = error
+            else:
+                del _jobs[place]
+
+
+def _run(job: _Job, words: list[str]) -> Any:
+    """The document that the process prints; `UserError` where it prints none."""
+    package = str(Path(segmodels.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    # Not on a GPU: what computes nothing takes no memory from a training.
+    device = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "segmodels", *words, "--json"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **device, "PYTHONPATH": path},
+    ) as process:
+        while True:
+            try:
+                output, errors = process.communicate(timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                now = time.monotonic()
+                late = now - job.started > LIMIT
+                job.dropped = job.dropped or now - job.asked > PATIENCE
+                if late or job.dropped:
+                    process.kill()
+                if late:
+                    raise UserError(f"no answer within {LIMIT:.0f} seconds: try again, or try a smaller one") from None
+    if process.returncode:
+        said = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
+        own = [line.removeprefix("segmodels: ") for line in said if line.startswith("segmodels: ")]
+        raise UserError((own or said or [f"the worker ended with exit code {process.returncode}"])[-1])
+    try:
+        return json.loads(output)
+    except ValueError:
+        raise UserError("the worker's answer was no JSON document: try again") from None
+
+
+def _sweep(folder: Path) -> None:
+    """Keep the newest answers only."""
+    with contextlib.suppress(OSError):
+        for old in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            old.unlink(missing_ok=True)

@@ -1,0 +1,255 @@
+"""The tester of every architecture: what all must do, whatever they are. A new one needs a row in `CASES`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segmodels.backend import keras
+from segmodels.data.datasets import dataset_type, open_dataset
+from segmodels.data.images import resize_image, resize_mask
+from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, InputSpec, Spec, write_checkpoint
+from segmodels.models.architectures import ARCHITECTURES
+from segmodels.models.build import build
+from segmodels.training.losses import make_loss
+from segmodels.training.step import make_step
+
+BORDER, IGNORE = 2, 255
+
+
+@dataclass(frozen=True)
+class Case:
+    """How one architecture is tested.
+
+    Attributes:
+        plain: keywords that make its own form small.
+        on_backbone: keywords that make its decoder small.
+        steady: keywords without dropout, to learn pictures by heart.
+        pictures: what it can learn to the last pixel: "pets" with their borders where it answers at full size, "pets
+            without borders" where it answers at a quarter or an eighth, "stripes" where it answers at a thirty-second.
+        backbone: for the quick tests, so that together they take every backbone; `none` is tested where there is one.
+    """
+
+    backbone: str
+    pictures: str
+    plain: dict[str, Any] = field(default_factory=dict)
+    on_backbone: dict[str, Any] = field(default_factory=dict)
+    steady: dict[str, Any] = field(default_factory=dict)
+
+
+_SMALL_FCN: dict[str, Any] = {"head_width": 64, "head_kernel": 3}
+CASES: dict[str, Case] = {
+    "unet": Case("mobilenetv2", "pets", {"width": 8, "depth": 4}, {"widths": (64, 32, 32, 16, 16)}),
+    "unet++": Case(
+        "efficientnetb0", "pets", {"widths": (8, 16, 32, 32), "norm": "batch"}, {"widths": (32, 32, 32, 16, 16)}
+    ),
+    "segnet": Case("mobilenet", "pets", {"width": 16}),
+    "fcn32": Case("efficientnetb1", "stripes", _SMALL_FCN, _SMALL_FCN, {"dropout": 0.0}),
+    "fcn16": Case("efficientnetb2", "stripes", _SMALL_FCN, _SMALL_FCN, {"dropout": 0.0}),
+    "fcn8": Case("vgg16", "stripes", _SMALL_FCN, _SMALL_FCN, {"dropout": 0.0}),
+    "pspnet": Case("resnet50", "pets without borders", {}, {"width": 64}, {"dropout": 0.0}),
+    "deeplabv3": Case(
+        "xception", "pets without borders", {}, {"width": 64}, {"dropout": 0.0, "output_stride": 8}
+    ),
+    "deeplabv3+": Case("densenet121", "pets without borders", {}, {"width": 64}, {"dropout": 0.0}),
+    "pix2pix": Case("efficientnetb3", "pets", {"width": 16}, {"width": 16}, {"dropout": 0.0}),
+    "segformer": Case("mit-b0", "pets without borders", {}, {"width": 64}, {"dropout": 0.0}),
+    "fpn": Case("efficientnetv2b0", "pets without borders", {}, {"pyramid_width": 64, "width": 64}, {"dropout": 0.0}),
+    "linknet": Case("resnet101", "pets", {}, {}),
+    "upernet": Case("convnexttiny", "pets without borders", {}, {"width": 64}),
+}
+
+#: Every architecture on its own encoder, where it has one, and on the backbone of its case.
+QUICK = [
+    (name, backbone)
+    for name, case in CASES.items()
+    for backbone in dict.fromkeys(("none", case.backbone))
+    if backbone in ARCHITECTURES[name].backbones
+]
+GRID = [(name, backbone) for name, row in ARCHITECTURES.items() for backbone in row.backbones]
+
+
+def small(name: str, backbone: str, *, steady: bool = False, **keywords: Any) -> keras.Model:
+    """A small network of an architecture, seeded, for 3 classes."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(1)
+    return build(name, classes=3, backbone=backbone, **options(name, backbone, steady=steady), **keywords)
+
+
+def options(name: str, backbone: str, *, steady: bool = False) -> dict[str, Any]:
+    case = CASES[name]
+    return {**(case.plain if backbone == "none" else case.on_backbone), **(case.steady if steady else {})}
+
+
+def noise(height: int, width: int, batch: int = 1) -> np.ndarray:
+    """Float32 pixels 0..255."""
+    generator = np.random.default_rng([height, width])
+    return generator.integers(0, 256, (batch, height, width, 3)).astype(np.float32)
+
+
+def shake(model: keras.Model) -> keras.Model:
+    """Give every weight that starts as a constant a value of its own, as training would."""
+    generator = np.random.default_rng(0)
+    for variable in model.variables:
+        if "float" not in str(variable.dtype):
+            continue
+        value = np.asarray(variable)
+        if value.size > 1 and np.ptp(value) == 0:
+            spread = generator.uniform(0.7, 1.3, value.shape) if value.flat[0] else generator.normal(0, 0.05, value.shape)
+            variable.assign(spread * value if value.flat[0] else spread)
+    return model
+
+
+def difference(found: Any, expected: Any) -> float:
+    """The largest difference of two answers, as a share of the largest value."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape
+    assert np.isfinite(found).all()
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def agree(name: str, found: Any, expected: Any, tolerance: float = 1e-4) -> None:
+    """Assert that two engines answer the same.
+
+    SegNet's places are the larger of neighbours: where two of them are equal but for rounding, engines may choose
+    differently, and the pixels around come out otherwise. So of SegNet one in two hundred pixels is let off.
+    """
+    if name != "segnet":
+        assert difference(found, expected) < tolerance
+        return
+    found, expected = np.asarray(found), np.asarray(expected)
+    off = np.abs(found - expected).max(axis=-1) > tolerance * np.abs(expected).max()
+    assert off.mean() < 0.005
+    assert (found.argmax(-1) != expected.argmax(-1)).mean() < 0.005
+
+
+def eight(kind: str, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Eight pictures with masks to learn by heart: uint8 `(8, size, size, 3)` and `(8, size, size)`."""
+    if kind == "stripes":
+        return _stripes()
+    dataset = open_dataset("toy-pets")
+    read = [dataset.read(sample) for sample in dataset.samples("train")[:8]]
+    images = np.stack([resize_image(image, size, size) for image, _ in read])
+    masks = np.stack([resize_mask(mask, size, size) for _, mask in read])
+    if kind == "pets without borders":
+        masks[masks == BORDER] = IGNORE
+    return images, masks
+
+
+def _stripes(size: int = 128) -> tuple[np.ndarray, np.ndarray]:
+    """Two coloured halves that meet on the grid of a stride of 32, with a grey line on the left of where they do."""
+    generator = np.random.default_rng(0)
+    images, masks = np.zeros((8, size, size, 3), np.uint8), np.zeros((8, size, size), np.uint8)
+    colours = np.array([(200, 60, 40), (60, 160, 80), (50, 90, 200)])
+    for index in range(8):
+        edge, classes = 32 * (1 + index % 3), generator.permutation(3)[:2]
+        masks[index, :, :edge], masks[index, :, edge:] = classes
+        images[index] = colours[masks[index]] + generator.integers(-20, 20, (size, size, 3))
+        if index >= 4:
+            images[index], masks[index] = images[index].transpose(1, 0, 2), masks[index].T
+    return images, masks
+
+
+def learn_by_heart(name: str, backbone: str, *, most: int = 400) -> float:
+    """Train on eight pictures until 99 % of their pixels are right, as the network then answers, or `most` steps;
+    returns the share of the pixels that are right, after checking that no weight stayed where it was."""
+    images, masks = eight(CASES[name].pictures)
+    if name == "pix2pix" and backbone == "none":  # pictures of 64 pixels would be padded to 256 all the same
+        images, masks = eight(CASES[name].pictures, 256)
+    model = small(name, backbone, steady=True)
+    before = [np.array(variable) for variable in model.trainable_variables]
+    optimizer = keras.optimizers.Adam(2e-3)
+    optimizer.build(model.trainable_variables)
+    step = make_step(model, optimizer, make_loss("cross_entropy"))
+    right, counted = 0.0, masks != IGNORE
+    for number in range(1, most + 1):
+        loss, _ = step.train(images, masks, 2e-3 * min(1.0, number / 10) * (1.0 if number < most // 2 else 0.3))
+        assert np.isfinite(float(loss))
+        if number % 20 == 0:
+            _, ids = step.evaluate(images, masks)
+            right = float((np.asarray(ids) == masks)[counted].mean())
+            if right >= 0.99:
+                break
+    step.synchronise()
+    still = [v.path for v, was in zip(model.trainable_variables, before, strict=True) if np.array_equal(v, was)]
+    assert not still, f"no gradient reached {still[:5]}"
+    return right
+
+
+def mixed_precision_loss(name: str, backbone: str, *, xla: bool) -> float:
+    """The loss of one training step that computes in bfloat16, compiled by XLA if asked for."""
+    import tensorflow as tf
+
+    with precision("mixed_bfloat16"):
+        model = small(name, backbone)
+    loss, optimizer = make_loss("cross_entropy+dice"), keras.optimizers.Adam(1e-4)
+    optimizer.build(model.trainable_variables)
+    images, masks = eight("pets")
+
+    @tf.function(jit_compile=xla)
+    def step(images: Any, masks: Any) -> Any:
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            value = loss(masks, logits)
+        optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
+        return value, logits
+
+    value, logits = step(tf.constant(images[:2]), tf.constant(masks[:2]))
+    assert logits.dtype == "float32"
+    assert all(np.isfinite(np.asarray(variable, np.float32)).all() for variable in model.trainable_variables)
+    return float(value)
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def save(model: keras.Model, name: str, backbone: str, folder: Path, images: np.ndarray) -> None:
+    """A checkpoint of a small network in a new folder, and what it answers to `images`."""
+    labels = dataset_type("toy-pets").classes
+    spec = Spec(
+        format=1,
+        architecture=ArchitectureSpec(name=name, backbone=backbone, classes=3, options=options(name, backbone)),
+        classes=[ClassSpec(name=label.name, colour=label.colour) for label in labels],
+        input=InputSpec(mode="resize", size=64),
+        recipe={"data": "toy-pets"},
+    )
+    folder.mkdir(parents=True)
+    write_checkpoint(folder, model, spec)
+    np.save(folder / "images.npy", images)
+    np.save(folder / "expected.npy", np.asarray(model(images, training=False)))
+
+
+#: Loads every checkpoint below a folder and writes what it answers beside it.
+LOAD_ALL = """
+import sys
+from pathlib import Path
+import numpy as np
+from segmodels.backend import clear
+from segmodels.hub.checkpoint import load_checkpoint
+from segmodels.prediction.predictor import _compiled
+for spec in sorted(Path(sys.argv[1]).glob("*/segmodels.json")):
+    model, _ = load_checkpoint(spec.parent)
+    np.save(spec.parent / "found.npy", np.asarray(_compiled(model)(np.load(spec.parent / "images.npy"))))
+    clear()
+"""
+
+
+def export_onnx(model: keras.Model, path: Path) -> Any:
+    """The network in ONNX Runtime: a function of float32 pictures of any size."""
+    import onnxruntime
+
+    model.export(str(path), format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda images: session.run(None, {session.get_inputs()[0].name: images})[0]

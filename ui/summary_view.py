@@ -1,0 +1,147 @@
+"""What the chosen network holds and takes, before it is trained; a process of its own builds it, not the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from segmodels import worker
+from ui.figures import compact, memory
+from ui.frame import plain
+from ui.network_chart import architecture_drawing, said
+
+#: Where the worker keeps its answers, and the expander whether it is open.
+KIND, OPEN = "summaries", "network-open"
+#: Seconds between two looks at the worker.
+LOOK = 1.0
+#: Seconds that it usually takes: nearly all of them go into loading Keras.
+USUAL = 8.0
+
+
+def summary_view(
+    architecture: str, backbone: str, classes: int, image_size: int, options: dict[str, Any], batch_size: int = 1
+) -> None:
+    """An expander that builds nothing until it is opened, and stops building when it is closed."""
+    words = _words(architecture, backbone, classes, image_size, options)
+    expander = st.expander("The network", icon=":material/schema:", key=OPEN, on_change="rerun")
+    asked = st.session_state.pop("network-asked", None)
+    if asked is not None and (not expander.open or asked != words):
+        worker.cancel(KIND, asked)
+    if expander.open:
+        with expander:
+            running = worker.ask(KIND, words).state == "running"
+            if running:
+                st.session_state["network-asked"] = words
+            st.fragment(_look, run_every=LOOK if running else None)(words, batch_size, running)
+
+
+def _words(architecture: str, backbone: str, classes: int, image_size: int, options: dict[str, Any]) -> tuple[str, ...]:
+    words = ["summary", "--architecture", architecture, "--backbone", backbone, "--classes", str(classes)]
+    words += ["--image-size", str(image_size)]
+    for key, value in sorted(options.items()):
+        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        words += ["--option", f"{key}={text}"]
+    return tuple(words)
+
+
+def _look(words: tuple[str, ...], batch_size: int, was_running: bool) -> None:
+    if not st.session_state.get(OPEN):
+        st.rerun()  # stopped: the whole page, with the expander closed
+    answer = worker.ask(KIND, words)
+    if was_running and answer.state != "running":
+        st.rerun()  # the whole page, which then stops looking
+    if answer.state == "running":
+        text = f"Building the network in a process of its own … {answer.seconds:.0f} s"
+        st.progress(min(0.95, answer.seconds / USUAL), text)
+        st.button("Stop", icon=":material/stop:", key="network-stop", on_click=_stop, args=(words,))
+    elif answer.state == "failed":
+        st.error(plain(answer.error), icon=":material/error:")
+        st.button(
+            "Try again", icon=":material/refresh:", key="network-again", on_click=worker.cancel, args=(KIND, words)
+        )
+    else:
+        _show(answer.document, batch_size)
+
+
+def _stop(words: tuple[str, ...]) -> None:
+    worker.cancel(KIND, words)
+    st.session_state[OPEN] = False
+
+
+def _show(summary: dict[str, Any], batch_size: int) -> None:
+    counts, held = summary["parameters"], summary["memory"]
+    # Of a batch the feature maps are held once a picture, all else once.
+    training = held["training_bytes"] + (batch_size - 1) * held["activations_bytes"]
+    size = summary["padded_size"]
+    with st.container(horizontal=True, gap="small"):
+        _metric(
+            "Parameters",
+            compact(counts["total"]),
+            f"{counts['total']:,}: backbone {counts['backbone']:,}, the rest {counts['rest']:,}",
+        )
+        _metric(
+            "GFLOPs",
+            f"{summary['gflops']:.3g}",
+            f"Of a picture of {size} x {size} pixels: {summary['multiply_adds']:,} multiply-adds, two operations each; "
+            "convolutions and matrix products only",
+        )
+        _metric(
+            "Predicting",
+            memory(held["inference_bytes"]),
+            f"Memory for one picture, float32: weights {memory(held['weights_bytes'])}, and feature maps of "
+            f"{memory(held['inference_peak_bytes'])} at most at once. What the engine takes comes on top.",
+        )
+        _metric(
+            "Training",
+            memory(training),
+            f"Memory for a batch of {batch_size}, float32, Adam: weights, gradients, moments, outputs of all layers "
+            f"({memory(held['activations_bytes'])} a picture). What the engine takes comes on top.",
+        )
+    if summary["note"]:
+        st.caption(plain(summary["note"]))
+    st.plotly_chart(
+        architecture_drawing(summary), key="network-drawing", alt=said(summary),
+        config={"displayModeBar": False, "scrollZoom": False},
+    )  # fmt: skip
+    st.caption("Lower is smaller, taller is larger, wider has more channels; the number is the channels.")
+    _table(summary)
+    if summary["uncounted"]:
+        st.caption(f"Operations not counted: {plain(', '.join(summary['uncounted']))}")
+
+
+def _metric(label: str, value: str, text: str) -> None:
+    st.metric(label, value, help=text, width=112)  # two in a row, also on a phone
+
+
+def _table(summary: dict[str, Any]) -> None:
+    of = st.segmented_control(
+        "Table", ["stages", "layers"], default="stages", required=True, key="network-table",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if of == "layers":
+        rows = [
+            {
+                "Layer": layer["name"],
+                "Output": " x ".join(map(str, layer["output_shape"])),
+                "Parameters": layer["parameters"],
+                "Multiply-adds": layer["multiply_adds"],
+                "Kind": layer["kind"],
+                "Stage": layer["stage"],
+            }
+            for layer in summary["layers"]
+        ]
+    else:
+        rows = [
+            {
+                "Stage": stage["name"],
+                "Output": f"{stage['height']} x {stage['width']} x {stage['channels']}",
+                "Parameters": stage["parameters"],
+                "Multiply-adds": stage["multiply_adds"],
+                "Part": stage["part"],
+                "Layers": stage["layers"],
+            }
+            for stage in summary["stages"]
+        ]
+    numbers = {name: st.column_config.NumberColumn(format="compact") for name in ("Parameters", "Multiply-adds")}
+    st.dataframe(rows, hide_index=True, column_config=numbers, key=f"network-{of}", alt=f"The network's {of}")
