@@ -22,7 +22,7 @@ LIGHT = (
     "data.datasets.oxford_pets",
     "data.datasets.toy_pets", "data.datasets.toy_nuclei", "models.architectures", "models.backbones", "models.unet",
     "evaluation.confusion", "evaluation.evaluate", "prediction.masks", "prediction.resize", "prediction.predictor",
-    "prediction.write",
+    "prediction.write", "worker", "models.summary_text",
 )  # fmt: skip
 
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from segmodels.models.batch_norm_tensorflow import fused_batch_norm
 from segmodels.models.build import build
 from segmodels.training import step_tensorflow
-from segmodels.training.batch_norm_tensorflow import fused_batch_norm
 from segmodels.training.losses import make_loss
 
 

@@ -1,4 +1,4 @@
-"""Every architecture through the same tester, each on its own encoder and on one backbone; the whole grid when asked."""
+"""Every architecture through one tester, on its own encoder and on one backbone; the whole grid when asked."""
 
 from __future__ import annotations
 

@@ -53,9 +53,7 @@ CASES: dict[str, Case] = {
     "fcn16": Case("efficientnetb2", "stripes", _SMALL_FCN, _SMALL_FCN, {"dropout": 0.0}),
     "fcn8": Case("vgg16", "stripes", _SMALL_FCN, _SMALL_FCN, {"dropout": 0.0}),
     "pspnet": Case("resnet50", "pets without borders", {}, {"width": 64}, {"dropout": 0.0}),
-    "deeplabv3": Case(
-        "xception", "pets without borders", {}, {"width": 64}, {"dropout": 0.0, "output_stride": 8}
-    ),
+    "deeplabv3": Case("xception", "pets without borders", {}, {"width": 64}, {"dropout": 0.0, "output_stride": 8}),
     "deeplabv3+": Case("densenet121", "pets without borders", {}, {"width": 64}, {"dropout": 0.0}),
     "pix2pix": Case("efficientnetb3", "pets", {"width": 16}, {"width": 16}, {"dropout": 0.0}),
     "segformer": Case("mit-b0", "pets without borders", {}, {"width": 64}, {"dropout": 0.0}),
@@ -100,7 +98,9 @@ def shake(model: keras.Model) -> keras.Model:
             continue
         value = np.asarray(variable)
         if value.size > 1 and np.ptp(value) == 0:
-            spread = generator.uniform(0.7, 1.3, value.shape) if value.flat[0] else generator.normal(0, 0.05, value.shape)
+            spread = (
+                generator.uniform(0.7, 1.3, value.shape) if value.flat[0] else generator.normal(0, 0.05, value.shape)
+            )
             variable.assign(spread * value if value.flat[0] else spread)
     return model
 

@@ -26,9 +26,9 @@ class Architecture:
         function: adds it to symbolic pictures.
         options: the class of its own keywords.
         backbones: what it can be built on; the first is its default.
-        shown_on: the backbone of the two figures below.
-        parameters: of the network with 3 classes on that.
+        parameters: of the network with 3 classes on `shown_on`.
         gflops: of one picture of 256 x 256 pixels through it; a multiply-add counts as two operations.
+        shown_on: the backbone of these two figures.
         elsewhere: what is different on a backbone that is not its own; `{}` is that backbone's title.
         own: the backbones of its own form.
     """
@@ -41,9 +41,9 @@ class Architecture:
     function: str
     options: str
     backbones: tuple[str, ...]
+    parameters: int
+    gflops: float
     shown_on: str = "mobilenetv2"
-    parameters: int = 0
-    gflops: float = 0.0
     elsewhere: str = ""
     own: tuple[str, ...] = (PLAIN,)
 
@@ -96,6 +96,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         options="UNetOptions",
         backbones=(PLAIN, *CONVOLUTIONAL),
         parameters=6_665_331,
+        gflops=6.73,
     ),
     "unet++": Architecture(
         title="UNet++",
@@ -106,6 +107,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         function="unet_plus_plus",
         options="UNetPlusPlusOptions",
         backbones=(PLAIN, *CONVOLUTIONAL),
+        parameters=6_861_619,
+        gflops=8.92,
     ),
     "segnet": Architecture(
         title="SegNet",
@@ -119,11 +122,32 @@ ARCHITECTURES: dict[str, Architecture] = {
         elsewhere="SegNet's own encoder is VGG16 with batch normalisation; here the pooling indices are those of the "
         "strongest features of {} within each 2x2 window, with two convolutions a level in the decoder",
         own=(PLAIN, "vgg16"),
+        parameters=6_141_027,
+        gflops=11.63,
     ),
-    "fcn32": Architecture(title="FCN-32s", strengths="the simplest there is; coarse edges", function="fcn32", **_FCN),
-    "fcn16": Architecture(title="FCN-16s", strengths="FCN with one skip; coarse edges", function="fcn16", **_FCN),
+    "fcn32": Architecture(
+        title="FCN-32s",
+        strengths="the simplest there is; coarse edges",
+        function="fcn32",
+        parameters=8_457_795,
+        gflops=1.58,
+        **_FCN,
+    ),
+    "fcn16": Architecture(
+        title="FCN-16s",
+        strengths="FCN with one skip; coarse edges",
+        function="fcn16",
+        parameters=8_430_582,
+        gflops=1.58,
+        **_FCN,
+    ),
     "fcn8": Architecture(
-        title="FCN-8s", strengths="the first end-to-end network; a baseline to compare with", function="fcn8", **_FCN
+        title="FCN-8s",
+        strengths="the first end-to-end network; a baseline to compare with",
+        function="fcn8",
+        parameters=8_423_913,
+        gflops=1.58,
+        **_FCN,
     ),
     "pspnet": Architecture(
         title="PSPNet",
@@ -134,6 +158,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         function="pspnet",
         options="PSPNetOptions",
         backbones=_ON_RESNET,
+        parameters=20_226_627,
+        gflops=36.2,
     ),
     "deeplabv3": Architecture(
         title="DeepLabv3",
@@ -144,6 +170,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         function="deeplabv3",
         options="DeepLabOptions",
         backbones=_ON_RESNET,
+        parameters=12_686_147,
+        gflops=6.57,
     ),
     "deeplabv3+": Architecture(
         title="DeepLabv3+",
@@ -154,6 +182,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         function="deeplabv3_plus",
         options="DeepLabPlusOptions",
         backbones=_ON_RESNET,
+        parameters=13_388_931,
+        gflops=16.85,
     ),
     "pix2pix": Architecture(
         title="Pix2Pix",
@@ -166,6 +196,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         backbones=(PLAIN, *CONVOLUTIONAL),
         shown_on=PLAIN,
         elsewhere="Pix2Pix' own generator goes down eight levels to one place; on {} it goes down to stride 32",
+        parameters=54_423_811,
+        gflops=12.1,
     ),
     "segformer": Architecture(
         title="SegFormer",
@@ -177,6 +209,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         options="SegFormerOptions",
         backbones=TRANSFORMERS,
         shown_on="mit-b0",
+        parameters=3_715_427,
+        gflops=3.5,
     ),
     "fpn": Architecture(
         title="FPN",
@@ -187,6 +221,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         function="fpn",
         options="FPNOptions",
         backbones=_ON_RESNET,
+        parameters=4_249_795,
+        gflops=4.8,
     ),
     "linknet": Architecture(
         title="LinkNet",
@@ -197,6 +233,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         function="linknet",
         options="LinkNetOptions",
         backbones=_ON_RESNET,
+        parameters=4_355_885,
+        gflops=1.12,
     ),
     "upernet": Architecture(
         title="UPerNet",
@@ -207,6 +245,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         function="upernet",
         options="UPerNetOptions",
         backbones=_ON_RESNET,
+        parameters=13_060_723,
+        gflops=27.25,
     ),
 }
 

@@ -118,7 +118,10 @@ def conv_block(
         if (layer := normalisation(norm, f"{name}_depthwise_norm")) is not None:
             x = layer(x)
         kernel, dilation = 1, 1
-    x = keras.layers.Conv2D(
+    from segmodels.models.atrous import AtrousConv2D
+
+    convolution = keras.layers.Conv2D if dilation == 1 else AtrousConv2D
+    x = convolution(
         filters,
         kernel,
         padding="same",

@@ -140,7 +140,13 @@ def _compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
     if backend_name() == "tensorflow":
         import tensorflow as tf
 
-        function = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+        from segmodels.models.batch_norm_tensorflow import fused_batch_norm
+
+        def forward(images: Any) -> Any:
+            with fused_batch_norm():
+                return model(images, training=False)
+
+        function = tf.function(forward, reduce_retracing=True)
         return lambda images: function(tf.constant(images))
     if backend_name() == "jax":
         import jax

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from segmodels.backend import keras
-from segmodels.training.batch_norm_tensorflow import fused_batch_norm
+from segmodels.models.batch_norm_tensorflow import fused_batch_norm
 from segmodels.training.losses import Loss
 
 
@@ -28,7 +28,8 @@ class TensorFlowStep:
             return value, class_ids(logits)
 
         def evaluate(images: Any, masks: Any) -> tuple[Any, Any]:
-            logits = model(images, training=False)
+            with fused_batch_norm():
+                logits = model(images, training=False)
             return loss(masks, logits), class_ids(logits)
 
         self._train = tf.function(train, jit_compile=xla, reduce_retracing=True)

@@ -1,4 +1,4 @@
-"""Batch normalisation on TensorFlow with the fused kernel, for the training step.
+"""Batch normalisation on TensorFlow with the fused kernel, for training steps and compiled predictions.
 
 Ioffe and Szegedy 2015, arXiv:1502.03167. Keras writes it as separate means, differences and products, each of which
 passes over the feature maps by itself; TensorFlow has one kernel for all of it and one for its gradient.
@@ -17,26 +17,30 @@ from segmodels.backend import keras
 
 @contextmanager
 def fused_batch_norm() -> Iterator[None]:
-    """While a training step is traced, BatchNormalization layers write the fused kernel into its graph.
+    """While a step or a prediction is traced, BatchNormalization layers write the fused kernel into its graph.
 
     The numbers stay Keras' own: the normalised features, the gradients, and the running statistics, which Keras takes
-    from the biased variance where the kernel gives the unbiased one.
+    from the biased variance where the kernel gives the unbiased one. In a prediction TensorFlow joins the kernel with
+    the convolution before it.
     """
     layer = keras.layers.BatchNormalization
     plain = layer.call
 
     def call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not training or not self.trainable or not _fits(self, inputs, mask):
+        if not _fits(self, inputs, mask):
             return plain(self, inputs, training=training, mask=mask)
+        learns = bool(training) and self.trainable
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.convert_to_tensor(self.gamma.value),
             offset=tf.convert_to_tensor(self.beta.value),
-            mean=tf.constant([], tf.float32),
-            variance=tf.constant([], tf.float32),
+            mean=tf.constant([], tf.float32) if learns else tf.convert_to_tensor(self.moving_mean.value),
+            variance=tf.constant([], tf.float32) if learns else tf.convert_to_tensor(self.moving_variance.value),
             epsilon=self.epsilon,
-            is_training=True,
+            is_training=learns,
         )
+        if not learns:
+            return tf.cast(outputs, self.compute_dtype)
         count = tf.cast(tf.size(inputs) / tf.shape(inputs)[-1], tf.float32)
         biased = variance * (count - 1) / count
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
