@@ -13,6 +13,7 @@ BENCHMARKS = {
     "startup": "import time, first paint of the home page, what the server process loads",
     "throughput": "training images a second against a bare Keras loop of the same network",
     "batchnorm": "the momentum of the backbone's BatchNorm statistics in a short training",
+    "zoo": "every architecture at 256 px: speed, cost, memory; beside segmentation_models.pytorch where that is named",
     "pets": "Oxford pets at 160 px, 20 epochs, figures on the test split at native size",
 }
 

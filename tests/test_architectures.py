@@ -409,7 +409,10 @@ def test_segnets_convolutions_begin_with_vgg16s(tmp_path: Path) -> None:
         ({"architecture": "segnet", "backbone": "resnet50", "width": 8}, ["width", "plain encoder"]),
         ({"architecture": "fpn", "width": 48}, ["width=48", "32"]),
         ({"architecture": "deeplabv3", "backbone": "resnet50", "weights": "voc"}, ["voc", "mobilenetv2"]),
-        ({"architecture": "deeplabv3", "backbone": "mobilenetv2", "weights": "voc", "output_stride": 16}, ["output_stride=8"]),
+        (
+            {"architecture": "deeplabv3", "backbone": "mobilenetv2", "weights": "voc", "output_stride": 16},
+            ["output_stride=8"],
+        ),
         ({"architecture": "segformer", "backbone": "mit-b3", "weights": "imagenet"}, ["MiT-B3", "mit-b0"]),
         ({"architecture": "unet", "classes": 0}, ["classes=0", "1 to 255"]),
         ({"architecture": "unet", "classes": 256}, ["classes=256"]),

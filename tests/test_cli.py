@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from segmodels.cli import _recipe, parser
+from segmodels.models.architectures import ARCHITECTURES
+from segmodels.models.backbones import BACKBONES
 from segmodels.recipe import Recipe
 from segmodels.training.runs import Run
 
@@ -53,8 +55,12 @@ def document(done: Any) -> Any:
 
 
 def test_lists_are_read_without_an_engine(cli: Cli) -> None:
-    assert [row["name"] for row in document(cli("architectures", "--json"))] == ["unet"]
-    assert {row["name"] for row in document(cli("backbones", "--json"))} >= {"mobilenet", "mobilenetv2"}
+    found = {row["name"]: row for row in document(cli("architectures", "--json"))}
+    assert set(found) == set(ARCHITECTURES)
+    assert found["deeplabv3+"].keys() >= {"title", "paper", "year", "strengths", "on", "parameters", "gflops"}
+    assert {row["name"] for row in document(cli("backbones", "--json"))} == set(BACKBONES)
+    for verb in ("architectures", "backbones"):
+        assert max(map(len, cli(verb).stdout.splitlines())) < 250
     rows = {row["name"]: row for row in document(cli("datasets", "list", "--json"))}
     assert rows["toy-pets"]["train"] == 240
     assert rows["oxford-pets"]["here"] == "no"
