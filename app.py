@@ -5,6 +5,7 @@ import streamlit as st
 from segmodels.data.datasets import DATASETS, list_datasets
 from segmodels.device import device
 from segmodels.models.architectures import ARCHITECTURES
+from segmodels.models.backbones import BACKBONES
 from segmodels.training.runs import ALIVE, list_runs
 from ui import cached
 from ui.frame import in_place, page, plain
@@ -43,8 +44,10 @@ with browse:
     st.page_link("pages/1_Browse.py", label="Look at the pictures", icon=":material/arrow_forward:")
 with train:
     st.subheader(":material/model_training: Train")
-    titles = ", ".join(row.title for row in ARCHITECTURES.values())
-    st.write(f"{titles}: plain or on a pretrained encoder. Watch the curves and the masks while it learns.")
+    st.write(
+        f"{len(ARCHITECTURES)} architectures from U-Net to SegFormer, on their own or {len(BACKBONES)} other encoders. "
+        "Watch the curves and the masks while it learns."
+    )
     st.page_link("pages/2_Train.py", label="Train a model", icon=":material/arrow_forward:")
 with predict:
     st.subheader(":material/draw: Predict")

@@ -4,6 +4,7 @@ import streamlit as st
 
 from segmodels.data.datasets import dataset_type
 from segmodels.device import device
+from segmodels.recipe import Recipe
 from segmodels.training.launch import launch
 from segmodels.training.runs import ALIVE, list_runs
 from ui.frame import in_place, page, plain
@@ -15,7 +16,8 @@ from ui.summary_view import summary_view
 page("Train", ":material/model_training:", "Start a run and watch it learn. It goes on without this page.")
 
 
-def new_run() -> None:
+def new_run() -> Recipe | None:
+    """The form and what starts it; returns the recipe that it stands for."""
     st.subheader("New run")
     recipe = recipe_form()
     st.caption(f":material/memory: On {plain(str(device()))}")
@@ -32,10 +34,12 @@ def new_run() -> None:
             st.rerun()
         with st.expander("The same as a command", icon=":material/terminal:"):
             st.code(recipe.command(), language="bash", wrap_lines=True)
-        classes = len(dataset_type(recipe.data).classes)
-        summary_view(
-            recipe.architecture, recipe.backbone, classes, recipe.image_size, recipe.options, recipe.batch_size
-        )
+    return recipe
+
+
+def network(recipe: Recipe) -> None:
+    classes = len(dataset_type(recipe.data).classes)
+    summary_view(recipe.architecture, recipe.backbone, classes, recipe.image_size, recipe.options, recipe.batch_size)
 
 
 def watch() -> None:
@@ -55,7 +59,10 @@ def watch() -> None:
 
 
 form, view = st.columns([1, 2], gap="large")
+recipe: Recipe | None = None
 with form, in_place():
-    new_run()
+    recipe = new_run()
 with view, in_place():
+    if recipe is not None:
+        network(recipe)  # here there is room to read its drawing
     watch()

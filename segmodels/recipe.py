@@ -159,12 +159,14 @@ class Recipe(BaseModel):
     def command(self) -> str:
         """The same run as a command line, without the fields that have their default."""
         words = ["python", "-m", "segmodels", "train"]
-        plain = Recipe(data=self.data, backbone=self.backbone)
+        # The defaults of the other fields are those of this network, which fits itself.
+        network = {name: Recipe.model_fields[name].default for name in ("architecture", "backbone")}
+        plain = Recipe(data=self.data, architecture=self.architecture, backbone=self.backbone)
         for name in Recipe.model_fields:
             value = getattr(self, name)
             if name == "options":
                 words += [word for key, v in value.items() for word in ("--option", f"{key}={_word(v)}")]
-            elif name == "data" or value != getattr(plain, name) or (name == "backbone" and value != PLAIN):
+            elif name == "data" or value != getattr(plain, name) or (name in network and value != network[name]):
                 words += [f"--{name.replace('_', '-')}", _word(value)]
         return shlex.join(words)
 

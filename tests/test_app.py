@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from segmodels import cli
 from segmodels.data.datasets import open_dataset
 from segmodels.device import device
+from segmodels.models.architectures import ARCHITECTURES, checked_options
 from segmodels.recipe import Recipe
 from segmodels.training.runs import Run
 from ui.frame import plain
@@ -136,7 +139,7 @@ def test_the_form_says_what_is_wrong_and_starts_nothing(home: Path, monkeypatch:
     app = opened("2_Train")
     assert not app.exception
     app = widget(app.number_input, "Width").set_value(9).run()
-    app = widget(app.button_group, "Norm").set_value("group").run()
+    app = widget(app.selectbox, "Norm").set_value("group").run()
     assert not app.exception
     assert "multiple of 8" in app.error[0].value
     assert widget(app.button, "Start training").disabled
@@ -159,6 +162,94 @@ def test_the_form_starts_the_recipe_it_shows(home: Path, monkeypatch: pytest.Mon
     assert (started[0].epochs, started[0].options["width"], started[0].data) == (7, 8, "toy-pets")
     assert shown == started[0].command()
     assert "queued" in widget(app.selectbox, "Run").options[0]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_form_fits_every_architecture(
+    architecture: str, home: Path, without_data: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its first values, and on another backbone: what is started is what the command says, and nothing is left
+    over from the architecture and the options before."""
+    started: list[Recipe] = []
+
+    def launch(recipe: Recipe) -> Run:
+        started.append(recipe)
+        return Run.create(recipe)
+
+    monkeypatch.setattr("segmodels.training.launch.launch", launch)
+    app = opened("2_Train")
+    app = widget(app.number_input, "Width").set_value(24).run()
+    app = widget(app.selectbox, "Architecture").set_value(architecture).run()
+    row = ARCHITECTURES[architecture]
+    assert len(widget(app.selectbox, "Backbone").options) == len(row.backbones)
+    said = texts(app)
+    assert plain(row.strengths) in said
+    assert plain(f"{row.gflops:.3g} GFLOPs") in said
+    for backbone in (widget(app.selectbox, "Backbone").value, row.backbones[-1]):
+        app = widget(app.selectbox, "Backbone").set_value(backbone).run()
+        assert plain(row.note(backbone)) in texts(app)
+        shown = app.code[0].value
+        app = widget(app.button, "Start training").click().run()
+        assert not app.exception
+        assert not app.error
+        recipe = started.pop()
+        assert (recipe.architecture, recipe.backbone) == (architecture, backbone)
+        assert shown == recipe.command()
+        assert cli._recipe(cli.parser().parse_args(shlex.split(shown)[3:])) == recipe
+        defaults = checked_options(architecture, backbone, {}).model_dump(mode="json")
+        assert all(value != defaults[key] for key, value in recipe.options.items())
+        assert architecture == "unet" or 24 not in recipe.options.values()
+
+
+def test_a_choice_does_not_outlive_its_architecture(home: Path) -> None:
+    def choose(label: str, value: str) -> str:
+        nonlocal app
+        app = widget(app.selectbox, label).set_value(value).run()
+        assert not app.exception
+        assert not app.error
+        return app.code[0].value
+
+    app = opened("2_Train")
+    first = app.code[0].value
+    choose("Architecture", "deeplabv3")
+    voc = choose("Weights", "voc")
+    assert "--weights voc" in voc
+    assert not any(text.label == "ASPP rates" for text in app.text_input), "the weights leave no choice of them"
+    assert "voc" not in choose("Backbone", "resnet50")
+    assert "--image-size" not in choose("Architecture", "pix2pix"), "256 pixels, its default and the least it takes"
+    assert choose("Architecture", "unet") == first
+    assert "width" not in choose("Backbone", "resnet50")
+    assert choose("Backbone", "none") == first
+
+
+def test_options_are_drawn_where_they_have_a_choice(home: Path) -> None:
+    app = opened("2_Train")
+    app = widget(app.selectbox, "Architecture").set_value("unet++").run()
+    assert not any(text.label == "Head" for text in app.text_input)
+    app = widget(app.toggle, "Deep supervision").set_value(True).run()
+    app = widget(app.text_input, "Head").set_value("2").run()
+    assert "--option deep_supervision=true --option head=2" in app.code[0].value
+    app = widget(app.text_input, "Head").set_value("").run()
+    assert "head=" not in app.code[0].value
+    app = widget(app.selectbox, "Architecture").set_value("deeplabv3+").run()
+    app = widget(app.button_group, "Output stride").set_value(8).run()
+    assert widget(app.text_input, "ASPP rates").value == "12, 24, 36", "of that stride"
+    assert "aspp_rates" not in app.code[0].value
+    app = widget(app.text_input, "ASPP rates").set_value("3 6").run()
+    assert "--option output_stride=8 --option aspp_rates=3,6" in app.code[0].value
+
+
+@pytest.mark.parametrize("typed", ["16, 32, many", "16,-3", "1.5, 2", "", "9" * 5000, "16"])
+def test_a_wrong_list_of_numbers_is_one_line(typed: str, home: Path) -> None:
+    app = opened("2_Train")
+    app = widget(app.selectbox, "Architecture").set_value("unet++").run()
+    app = widget(app.text_input, "Widths").set_value(typed).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "widths" in app.error[0].value
+    assert "\n" not in app.error[0].value
+    assert widget(app.button, "Start training").disabled
+    assert widget(app.selectbox, "Norm").value == "none", "the widgets below are still there"
 
 
 def test_a_finished_run_is_shown_with_its_figures(trained: Run) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -181,7 +183,7 @@ def learn_by_heart(name: str, backbone: str, *, most: int = 400) -> float:
     return right
 
 
-def mixed_precision_loss(name: str, backbone: str, *, xla: bool) -> float:
+def mixed_precision_loss(name: str, backbone: str, *, compiled: bool) -> float:
     """The loss of one training step that computes in bfloat16, compiled by XLA if asked for."""
     import tensorflow as tf
 
@@ -191,7 +193,7 @@ def mixed_precision_loss(name: str, backbone: str, *, xla: bool) -> float:
     optimizer.build(model.trainable_variables)
     images, masks = eight("pets")
 
-    @tf.function(jit_compile=xla)
+    @tf.function(jit_compile=compiled)
     def step(images: Any, masks: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
@@ -202,6 +204,7 @@ def mixed_precision_loss(name: str, backbone: str, *, xla: bool) -> float:
     value, logits = step(tf.constant(images[:2]), tf.constant(masks[:2]))
     assert logits.dtype == "float32"
     assert all(np.isfinite(np.asarray(variable, np.float32)).all() for variable in model.trainable_variables)
+    assert np.isfinite(float(value))
     return float(value)
 
 
@@ -231,19 +234,15 @@ def save(model: keras.Model, name: str, backbone: str, folder: Path, images: np.
     np.save(folder / "expected.npy", np.asarray(model(images, training=False)))
 
 
-#: Loads every checkpoint below a folder and writes what it answers beside it.
-LOAD_ALL = """
-import sys
-from pathlib import Path
-import numpy as np
-from segmodels.backend import clear
-from segmodels.hub.checkpoint import load_checkpoint
-from segmodels.prediction.predictor import _compiled
-for spec in sorted(Path(sys.argv[1]).glob("*/segmodels.json")):
-    model, _ = load_checkpoint(spec.parent)
-    np.save(spec.parent / "found.npy", np.asarray(_compiled(model)(np.load(spec.parent / "images.npy"))))
-    clear()
-"""
+def load_all(folder: Path) -> None:
+    """Load every checkpoint below a folder and write what it answers beside it."""
+    from segmodels.hub.checkpoint import load_checkpoint
+    from segmodels.prediction.predictor import _compiled
+
+    for spec in sorted(folder.glob("*/segmodels.json")):
+        model, _ = load_checkpoint(spec.parent)
+        np.save(spec.parent / "found.npy", np.asarray(_compiled(model)(np.load(spec.parent / "images.npy"))))
+        keras.backend.clear_session()
 
 
 def export_onnx(model: keras.Model, path: Path) -> Any:
@@ -253,3 +252,58 @@ def export_onnx(model: keras.Model, path: Path) -> Any:
     model.export(str(path), format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {session.get_inputs()[0].name: images})[0]
+
+
+def any_size(name: str, backbone: str) -> None:
+    model = shake(small(name, backbone))
+    for height, width in ((97, 131), (1, 1)):
+        answer = np.asarray(model(noise(height, width, batch=2), training=False))
+        assert answer.shape == (2, height, width, 3)
+        assert answer.dtype == np.float32
+        assert np.isfinite(answer).all()
+
+
+def xla(name: str, backbone: str) -> None:
+    import tensorflow as tf
+
+    model = shake(small(name, backbone))
+    compiled = tf.function(lambda images: model(images, training=False), jit_compile=True)
+    images = noise(97, 131)
+    agree(name, compiled(tf.constant(images)), model(images, training=False))
+
+
+def onnx(name: str, backbone: str, folder: Path) -> None:
+    model = shake(small(name, backbone))
+    model(noise(64, 64))  # Keras exports no model that was never called
+    exported = export_onnx(model, folder / "model.onnx")
+    for height, width in ((64, 64), (97, 131)):
+        images = noise(height, width)
+        agree(name, exported(images), model(images, training=False))
+
+
+def heart(name: str, backbone: str) -> None:
+    share = learn_by_heart(name, backbone)
+    assert share >= 0.99, f"{share:.4f} of the pixels are right"
+
+
+def main() -> None:
+    """`python -m tests.zoo NAME BACKBONE CHECK,… FOLDER`, or `load FOLDER`."""
+    if sys.argv[1] == "load":
+        return load_all(Path(sys.argv[2]))
+    name, backbone, checks, folder = sys.argv[1:]
+    for check in checks.split(","):
+        began = time.perf_counter()
+        {
+            "size": lambda: any_size(name, backbone),
+            "xla": lambda: xla(name, backbone),
+            "mixed": lambda: mixed_precision_loss(name, backbone, compiled=False),
+            "mixed-xla": lambda: mixed_precision_loss(name, backbone, compiled=True),
+            "onnx": lambda: onnx(name, backbone, Path(folder)),
+            "heart": lambda: heart(name, backbone),
+        }[check]()
+        print(f"{name} on {backbone}: {check} in {time.perf_counter() - began:.0f} s", flush=True)
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -134,14 +134,16 @@ def _lines(figure: go.Figure, stages: dict[str, Any], places: dict[str, int], ed
 
 
 def _labels(figure: go.Figure, stages: dict[str, Any], places: dict[str, int]) -> None:
-    """The channels above each box; below it where the label of the box to its left would run into it."""
+    """The channels above each box; below it where the label of the box to its left would run into it, unless another
+    box is there."""
+    filled = {(places[name], round(stage["row"])) for name, stage in stages.items()}
     above: dict[tuple[int, int], str] = {}
     xs, ys, texts, sides = [], [], [], []
     for name, stage in sorted(stages.items(), key=lambda item: places[item[0]]):
         text = f"{stage['branches']}x{stage['channels']}" if stage["branches"] > 1 else str(stage["channels"])
         column, row = places[name], round(stage["row"])
         left = above.get((column - 1, row), "")
-        high = not left or len(left) + len(text) <= 5
+        high = not left or len(left) + len(text) <= 5 or (column, row - 1) in filled
         if high:
             above[column, row] = text
         xs.append(column)

@@ -9,12 +9,21 @@ import streamlit as st
 
 from segmodels.data.datasets import DATASETS
 from segmodels.errors import UserError
-from segmodels.models.architectures import ARCHITECTURES, architecture_row
+from segmodels.models.architectures import (
+    ARCHITECTURES,
+    PUBLISHED,
+    Architecture,
+    architecture_row,
+    checked_options,
+    default_weights,
+)
 from segmodels.models.backbones import BACKBONES, PLAIN
 from segmodels.recipe import Recipe
 from segmodels.training.losses import LOSSES
 from ui.data_choice import choose_data
+from ui.figures import compact
 from ui.frame import plain
+from ui.option_widgets import option_widgets
 
 #: Sensible first values for a set: small where it is generated, so that the first training takes minutes on a laptop.
 START: dict[str, dict[str, Any]] = {
@@ -22,8 +31,17 @@ START: dict[str, dict[str, Any]] = {
     "toy-nuclei": {"image_size": 160, "epochs": 15, "batch_size": 4, "learning_rate": 2e-3},
     "oxford-pets": {"image_size": 160, "epochs": 20, "batch_size": 8},
 }
-#: The plain U-Net of the form: a sixteenth of the paper's parameters, which two processor cores can train.
-SMALL = {"width": 16, "depth": 4}
+#: First options of an architecture on its own encoder: such as two processor cores can train, unlike most papers' own.
+SMALL: dict[str, dict[str, Any]] = {
+    "unet": {"width": 16, "depth": 4},
+    "unet++": {"widths": (16, 32, 64, 128)},
+    "segnet": {"width": 16},
+    **{name: {"head_width": 512, "head_kernel": 3} for name in ("fcn32", "fcn16", "fcn8")},
+    "pix2pix": {"width": 16},
+}
+#: How the form calls them.
+ENCODERS = {PLAIN: "its own encoder", **{name: row.title for name, row in BACKBONES.items()}}
+WEIGHTS = {"none": "none (random)", **{name: f"{name} (the whole network)" for name in PUBLISHED}}
 
 
 def recipe_form() -> Recipe | None:
@@ -35,23 +53,21 @@ def recipe_form() -> Recipe | None:
     fields: dict[str, Any] = {"data": data, "root": root}
     start = START.get(data, {})
 
-    fields["architecture"] = _choice(
-        "architecture", list(ARCHITECTURES), titles={n: a.title for n, a in ARCHITECTURES.items()}
+    architecture = fields["architecture"] = _choice(
+        "architecture", list(ARCHITECTURES), titles={name: row.title for name, row in ARCHITECTURES.items()}
     )
-    row = architecture_row(fields["architecture"])
-    encoders = {PLAIN: "its own plain encoder", **{n: b.title for n, b in BACKBONES.items()}}
-    fields["backbone"] = _choice(
-        "backbone",
-        list(row.backbones),
-        titles=encoders,
-        index=list(row.backbones).index("mobilenetv2" if DATASETS[data].needs_files else PLAIN),
-    )
-    if fields["backbone"] != PLAIN:
-        fields["weights"] = _choice("weights", ["imagenet", "none"], titles={"none": "none (random)"})
+    row = architecture_row(architecture)
+    st.caption(plain(_about(row)), help=plain(row.paper))
+    backbone = fields["backbone"] = _backbone(architecture, generated=not DATASETS[data].needs_files)
+    if backbone != PLAIN:
+        fields["weights"] = _weights(architecture, backbone)
+    small = SMALL.get(architecture, {}) if backbone == PLAIN else {}
+    least = row.stride(checked_options(architecture, backbone, small))
 
     left, right = st.columns(2)
     with left:
-        fields["image_size"] = _number("image_size", start.get("image_size", 128), step=32, per=data)
+        size = max(start.get("image_size", 128), least)
+        fields["image_size"] = _number("image_size", size, step=32, per=f"{data}-{size}")
         fields["batch_size"] = _number("batch_size", start.get("batch_size", 8), per=data)
     with right:
         fields["epochs"] = _number("epochs", start.get("epochs", 20), per=data)
@@ -67,7 +83,8 @@ def recipe_form() -> Recipe | None:
         )
 
     with st.expander("More settings", icon=":material/tune:"):
-        fields["options"] = _plain_options() if fields["backbone"] == PLAIN else {}
+        fields["options"] = option_widgets(architecture, backbone, fields.get("weights", "none"), small)
+        st.caption("**Training**")
         fields["loss"] = st.selectbox(
             "Loss", ["cross_entropy+dice", *LOSSES], key="loss", accept_new_options=True, help=_help("loss")
         )
@@ -85,21 +102,57 @@ def recipe_form() -> Recipe | None:
         return None
 
 
-def _plain_options() -> dict[str, Any]:
-    fields = architecture_row("unet").options_type().model_fields
-    left, right = st.columns(2)
-    width = left.number_input("Width", 1, 512, SMALL["width"], key="width", help=fields["width"].description)
-    depth = right.number_input("Depth", 2, 7, SMALL["depth"], key="depth", help=fields["depth"].description)
-    norms = list(typing.get_args(fields["norm"].annotation))
-    norm = st.segmented_control(
-        "Norm", norms, default="batch", required=True, key="norm", help=fields["norm"].description
+def _about(row: Architecture) -> str:
+    """Whose it is, what it is good for, and what it costs where that is known."""
+    authors = row.paper.partition(f" {row.year}")[0]
+    about = f"{authors} {row.year} · {row.strengths}"
+    if not (row.parameters and row.gflops):
+        return about
+    on = "" if row.shown_on == PLAIN else f" on {BACKBONES[row.shown_on].title}"
+    parameters = compact(row.parameters).replace(" ", "\N{NO-BREAK SPACE}")  # in a narrow column
+    return f"{about} · {parameters} parameters, {row.gflops:.3g} GFLOPs at 256 px{on}"
+
+
+def _backbone(architecture: str, *, generated: bool) -> str:
+    """What fits the architecture; first its own encoder where a small one is enough, else one that a laptop trains."""
+    row = architecture_row(architecture)
+    fitting = [PLAIN] * generated + ["mobilenetv2", row.backbones[0]]
+    first = next(name for name in fitting if name in row.backbones)
+    good_for: dict[str, list[str]] = {}
+    for name in row.backbones:
+        if name != PLAIN:
+            good_for.setdefault(BACKBONES[name].strengths, []).append(BACKBONES[name].title)
+    lines = [f"- **{plain(', '.join(titles))}**: {plain(text)}" for text, titles in good_for.items()]
+    backbone = st.selectbox(
+        "Backbone",
+        row.backbones,
+        row.backbones.index(first),
+        key=f"backbone-{architecture}-{first}",
+        help="\n".join(["The encoder: the architecture's own, or a network for ImageNet.\n", *lines]),
+        format_func=lambda name: ENCODERS[name],
     )
-    return {"width": int(width), "depth": int(depth), "norm": norm}
+    if note := row.note(backbone):
+        st.caption(plain(note))
+    return backbone
 
 
-def _choice(field: str, values: list[str], *, titles: dict[str, str] | None = None, index: int = 0) -> str:
+def _weights(architecture: str, backbone: str) -> str:
+    """The weights that there are for an architecture on a backbone, its default first."""
+    whole = [name for name, of in PUBLISHED.items() if (of.architecture, of.backbone) == (architecture, backbone)]
+    known = [default_weights(backbone), *whole, "none"]
+    return _choice("weights", list(dict.fromkeys(known)), titles=WEIGHTS, per=f"{architecture}-{backbone}")
+
+
+def _choice(
+    field: str, values: list[str], *, titles: dict[str, str] | None = None, index: int = 0, per: str = ""
+) -> str:
     return st.selectbox(
-        _title(field), values, index=index, key=field, help=_help(field), format_func=lambda v: (titles or {}).get(v, v)
+        _title(field),
+        values,
+        index=index,
+        key=f"{field}-{per}",
+        help=_help(field),
+        format_func=lambda value: (titles or {}).get(value, value),
     )
 
 
