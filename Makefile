@@ -14,16 +14,19 @@ IN_VENV = $(VENV)/bin/
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 LISTS = constraints.txt requirements-core.txt requirements-app.txt
 
+# The tests of one file stay in one process; two files at a time, whatever the machine has.
+PYTEST = $(IN_VENV)python -m pytest --numprocesses 2 --dist loadfile
+
 .PHONY: app test test-slow check format benchmarks chromium
 
 app: $(VENV)/.installed
 	$(IN_VENV)streamlit run app.py --server.port $(PORT)
 
 test: check $(VENV)-jax/.installed chromium
-	SEGMODELS_JAX_PYTHON=$(abspath $(VENV)-jax)/bin/python $(IN_VENV)python -m pytest -m "not slow" $(TESTS)
+	SEGMODELS_JAX_PYTHON=$(abspath $(VENV)-jax)/bin/python $(PYTEST) -m "not slow" $(TESTS)
 
 test-slow: check $(VENV)-jax/.installed chromium
-	SEGMODELS_JAX_PYTHON=$(abspath $(VENV)-jax)/bin/python $(IN_VENV)python -m pytest $(TESTS)
+	SEGMODELS_JAX_PYTHON=$(abspath $(VENV)-jax)/bin/python $(PYTEST) $(TESTS)
 
 check: $(VENV)/.installed-test
 	$(IN_VENV)ruff check .

@@ -80,13 +80,16 @@ def tiny() -> dict[str, Any]:
 
 @pytest.fixture
 def python() -> Callable[..., Process]:
-    """Run `python ARGUMENTS…` in a fresh process that finds the package; keywords are environment variables."""
+    """Run `python ARGUMENTS…` in a fresh process that finds the package; keywords are environment variables, but for
+    `interpreter` and `timeout`, in seconds."""
 
-    def run(*arguments: object, interpreter: Path | str = sys.executable, **variables: object) -> Process:
+    def run(
+        *arguments: object, interpreter: Path | str = sys.executable, timeout: float = 300, **variables: object
+    ) -> Process:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **{key: str(value) for key, value in variables.items()}}
         return subprocess.run(
             [str(interpreter), *map(str, arguments)],
-            capture_output=True, text=True, env=environment, timeout=300, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, env=environment, timeout=timeout, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
     return run

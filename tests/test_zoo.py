@@ -31,7 +31,7 @@ def _forget() -> Iterator[None]:
 
 def alone(python: Callable, name: str, backbone: str, checks: str, folder: Path) -> None:
     """Run checks of `tests.zoo` on one network in a process of its own."""
-    done = python("-m", "tests.zoo", name, backbone, checks, folder)
+    done = python("-m", "tests.zoo", name, backbone, checks, folder, timeout=1500)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -279,7 +279,7 @@ def default_backbone(architecture: str) -> str:
 
 def default_weights(backbone: str) -> str:
     """Pretrained weights where some are published."""
-    return "imagenet" if backbone in BACKBONES and BACKBONES[backbone].weights else "none"
+    return "imagenet" if isinstance(backbone, str) and backbone in BACKBONES and BACKBONES[backbone].weights else "none"
 
 
 def check_backbone(architecture: str, backbone: str) -> None:

@@ -20,9 +20,7 @@ LEVELS = (1, 2, 4, 8, 8, 8, 8, 8)
 class Pix2PixOptions(Options):
     """The keywords of `build("pix2pix", …)`."""
 
-    width: int = Field(
-        64, ge=4, le=256, description="channels of the first level; the deepest have eight times that"
-    )
+    width: int = Field(64, ge=4, le=256, description="channels of the first level; the deepest have eight times that")
     norm: Literal["batch", "instance"] = Field(
         "batch", description="instance: the answer to a picture does not change with the pictures beside it"
     )

@@ -52,7 +52,7 @@ def upernet(
         )
         levels.append(conv_block(x, options.width, f"level{level}"))
     enlarged = [
-        Upsample(2**index, name=f"fuse{index + 2}_bilinear")(feature) if index else feature
+        Upsample(2**index, name=f"fuse_bilinear{index + 2}")(feature) if index else feature
         for index, feature in enumerate(reversed(levels))
     ]
     x = conv_block(keras.layers.Concatenate(name="fuse_concat")(enlarged), options.width, "fuse")

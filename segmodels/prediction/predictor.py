@@ -152,6 +152,6 @@ def _compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
         import jax
 
         state = ([v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables])
-        forward = jax.jit(lambda state, images: model.stateless_call(*state, images, training=False)[0])
-        return lambda images: forward(state, images)
+        jitted = jax.jit(lambda state, images: model.stateless_call(*state, images, training=False)[0])
+        return lambda images: jitted(state, images)
     return lambda images: model.predict_on_batch(images)
