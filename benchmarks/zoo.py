@@ -2,7 +2,8 @@
 
 Each on the backbone that its row of the table is shown on, with 3 classes, float32, on the processor alone: one picture
 through the compiled network, and training steps of 8 pictures with Adam and cross-entropy. Where segmentation_models.
-pytorch has the same network it is timed too, in turns with ours, each in a process of its own. Aim: at least as fast.
+pytorch has the same network it is timed too, in turns with ours, each in a process of its own: ours as segmodels runs
+it, a compiled graph, the peer as its users run it, eagerly. Aim: at least as fast.
 
 The peer is no requirement of segmodels. It needs an environment of its own, named by SEGMODELS_PEER_PYTHON:
 `pip install torch==2.13.0`, then `pip install --no-deps segmentation-models-pytorch timm torchvision==0.28.0`, then

@@ -19,6 +19,8 @@ from typing import Any
 
 from segmodels import __version__
 from segmodels.errors import UserError
+from segmodels.models.architectures import implied_options
+from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
 from segmodels.recipe import Recipe
 from segmodels.terminal import Terminal, table
 
@@ -160,10 +162,14 @@ def _recipe(parsed: argparse.Namespace) -> Recipe:
     if "class_weights" in given:
         given["class_weights"] = _numbers("class_weights", given["class_weights"])
     start = Recipe.load(parsed.recipe).model_dump() if parsed.recipe else {}
+    replaced = dict(start)
     if {"backbone", "architecture"} & given.keys() and "weights" not in given:
         start.pop("weights", None)  # those of the file were for its own network
     if {"backbone", "architecture", "weights"} & given.keys() and "backbone_rate" not in given:
         start.pop("backbone_rate", None)
+    if {"backbone", "architecture", "weights"} & given.keys() and start:  # what only the file's weights asked for
+        implied = implied_options(replaced["architecture"], replaced["backbone"], replaced["weights"], {})
+        start["options"] = {key: value for key, value in start["options"].items() if key not in implied}
     options = {**start.get("options", {}), **_options(parsed.option)}
     return Recipe(**{**start, **given, **({"options": options} if options else {})})
 
@@ -190,9 +196,22 @@ def _architectures(_: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.models.architectures import architectures
 
     rows = architectures()
-    shown = [{**row, "year": str(row["year"]), "options": " ".join(row["options"])} for row in rows]
-    text = table(shown, ["name", "title", "year", "parameters", "gflops", "on", "options", "strengths"])
+    shown = [
+        {**row, "year": str(row["year"]), "options": " ".join(row["options"]), "needs": _needs(row["backbones"])}
+        for row in rows
+    ]
+    text = table(shown, ["name", "title", "year", "parameters", "gflops", "on", "needs", "options", "strengths"])
     return rows, f"{text}\n\nparameters and GFLOPs: 3 classes, one picture of 256 x 256, on the backbone named"
+
+
+def _needs(backbones: list[str]) -> str:
+    """What an architecture can be built on, in a few words."""
+    kinds = {
+        "its own encoder": [PLAIN],
+        "any CNN": CONVOLUTIONAL,
+        f"{TRANSFORMERS[0]} to {TRANSFORMERS[-1]}": TRANSFORMERS,
+    }
+    return " or ".join(kind for kind, names in kinds.items() if set(names) <= set(backbones))
 
 
 def _backbones(_: argparse.Namespace) -> tuple[Any, str]:

@@ -48,11 +48,12 @@ def _range(model: type[BaseModel], field: str) -> str | None:
     """What a bounded number may be, in words, or None for any other field."""
     bounds = {}
     for constraint in model.model_fields[field].metadata if field in model.model_fields else ():
-        for kind in ("ge", "gt", "le", "lt"):
+        for kind in ("ge", "gt", "le", "lt", "multiple_of"):
             if (value := getattr(constraint, kind, None)) is not None:
                 bounds[kind] = value
     if not bounds:
         return None
     words = {"ge": "at least {}", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
+    words["multiple_of"] = "a multiple of {}"
     kind = "a whole number, " if model.model_fields[field].annotation in (int, "int", int | None) else "a number, "
     return "must be " + kind + " and ".join(words[key].format(value) for key, value in bounds.items())

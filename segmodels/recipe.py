@@ -23,6 +23,7 @@ from segmodels.models.architectures import (
     implied_options,
 )
 from segmodels.models.backbones import PLAIN
+from segmodels.models.options import option_text
 
 
 class Recipe(BaseModel):
@@ -124,7 +125,7 @@ class Recipe(BaseModel):
         checked = checked_options(self.architecture, self.backbone, options)
         # As checked, not as typed: `depth=3` of a command line and 3 of a file are one recipe.
         plain = checked.model_dump(mode="json")
-        object.__setattr__(self, "options", {key: plain[key] for key in options})
+        object.__setattr__(self, "options", {key: plain[key] for key in options if plain[key] is not None})
         least = architecture_row(self.architecture).stride(checked)
         if self.image_size < least:
             raise UserError(
@@ -165,13 +166,7 @@ class Recipe(BaseModel):
         for name in Recipe.model_fields:
             value = getattr(self, name)
             if name == "options":
-                words += [word for key, v in value.items() for word in ("--option", f"{key}={_word(v)}")]
+                words += [word for key, v in value.items() for word in ("--option", f"{key}={option_text(v)}")]
             elif name == "data" or value != getattr(plain, name) or (name in network and value != network[name]):
-                words += [f"--{name.replace('_', '-')}", _word(value)]
+                words += [f"--{name.replace('_', '-')}", option_text(value)]
         return shlex.join(words)
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
-        return ",".join(str(item) for item in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)

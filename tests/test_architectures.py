@@ -407,7 +407,7 @@ def test_segnets_convolutions_begin_with_vgg16s(tmp_path: Path) -> None:
         ({"architecture": "unet++", "deep_supervision": True, "head": 5}, ["head=5", "4 heads"]),
         ({"architecture": "unet++", "backbone": "vgg16", "widths": (8, 8)}, ["widths", "5 levels"]),
         ({"architecture": "segnet", "backbone": "resnet50", "width": 8}, ["width", "plain encoder"]),
-        ({"architecture": "fpn", "width": 48}, ["width=48", "32"]),
+        ({"architecture": "fpn", "width": 48}, ["width=48", "a multiple of 32"]),
         ({"architecture": "deeplabv3", "backbone": "resnet50", "weights": "voc"}, ["voc", "mobilenetv2"]),
         (
             {"architecture": "deeplabv3", "backbone": "mobilenetv2", "weights": "voc", "output_stride": 16},

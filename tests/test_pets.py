@@ -44,7 +44,7 @@ def test_published_voc_weights_begin_a_training(
     run = train(
         data_folder, weights_folder, architecture="deeplabv3", weights="voc", image_size=128, epochs=6, limit=32
     )
-    assert run.recipe.options == {"aspp_rates": [], "output_stride": 8}
+    assert run.recipe.options == {"aspp_rates": [], "output_stride": 8, "width": 256}
     assert max(row["val_pixel_accuracy"] for row in run.history()) > 0.75
     assert segmodels.Predictor(run.best).spec.architecture.options == run.recipe.options
 

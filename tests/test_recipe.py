@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from segmodels import cli
 from segmodels.errors import UserError
+from segmodels.models.architectures import checked_options
 from segmodels.recipe import Recipe
 
 
@@ -131,6 +132,11 @@ CASES: list[dict[str, Any]] = [
     {"backbone": "mobilenetv2", "options": {"widths": (64, 32, 16, 8, 8)}, "class_weights": (1.0, 0.5, 2e-07)},
     {"backbone": "mobilenet", "weights": "none", "learning_rate": 1e-05},
     {"backbone": "mobilenet", "weights": "/a folder/it's.h5", "root": "/data sets/my 'pets'", "loss": "0.5*dice"},
+    {"architecture": "deeplabv3", "backbone": "mobilenetv2", "weights": "voc"},
+    {"architecture": "deeplabv3+", "backbone": "resnet50", "options": {"output_stride": 8, "separable": True}},
+    {"architecture": "deeplabv3", "backbone": "resnet50", "options": {"aspp_rates": (12,)}},
+    {"architecture": "segformer", "backbone": "mit-b0", "weights": "imagenet", "options": {"width": None}},
+    {"architecture": "unet++", "options": {"deep_supervision": True, "head": 2, "widths": (8, 16, 32)}},
     {"root": "/daten/Tiere äöü", "seed": 2**31 - 1, "norm_momentum": 0.0, "precision": "bfloat16"},
     {
         "optimizer": "sgd",
@@ -225,3 +231,62 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 def test_json_with_tabs_is_json(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text(json.dumps({"data": "toy-pets", "epochs": 3}, indent="\t"))
     assert Recipe.load(tmp_path / "recipe.json") == Recipe(data="toy-pets", epochs=3)
+
+
+def test_the_default_backbone_is_the_architectures_own() -> None:
+    assert Recipe(architecture="unet").backbone == Recipe(architecture="segnet").backbone == "none"
+    assert Recipe(architecture="pspnet").backbone == Recipe(architecture="pspnet", backbone=None).backbone == "resnet50"
+    assert (Recipe(architecture="segformer").weights, Recipe(architecture="fcn8").weights) == ("imagenet", "none")
+    assert Recipe(architecture="segformer", backbone="mit-b3").weights == "none"
+
+
+def test_weights_bring_the_options_that_they_need() -> None:
+    voc = Recipe(architecture="deeplabv3", backbone="mobilenetv2", weights="voc")
+    assert voc.options == {"aspp_rates": [], "output_stride": 8, "width": 256}
+    assert Recipe(architecture="segformer", weights="imagenet").options == {"token_order": "keras-cv"}
+    assert Recipe(architecture="segformer", weights="none").options == {}
+    copied = Recipe(architecture="deeplabv3", backbone="mobilenetv2", weights="/x/deeplabv3-mobilenetv2-voc")
+    assert copied.options == voc.options
+
+
+def test_a_changed_network_leaves_what_only_the_old_weights_needed(tmp_path: Path) -> None:
+    Recipe(architecture="segformer", weights="imagenet", options={"width": 64}).save(tmp_path / "segformer.json")
+    Recipe(architecture="deeplabv3", backbone="mobilenetv2", weights="voc").save(tmp_path / "voc.json")
+
+    def changed(file: str, *words: str) -> Recipe:
+        return cli._recipe(cli.parser().parse_args(["train", "--recipe", str(tmp_path / file), *words]))
+
+    assert changed("segformer.json", "--backbone", "mit-b3").options == {"width": 64}
+    assert changed("segformer.json", "--weights", "none").options == {"width": 64}
+    assert changed("segformer.json", "--epochs", "3").options == {"width": 64, "token_order": "keras-cv"}
+    assert changed("voc.json", "--architecture", "unet").options == {}
+    assert changed("voc.json", "--weights", "imagenet").options == {}
+
+
+@pytest.mark.parametrize("stride", [8, 8.0, "8", " 8", "08"])
+def test_rates_follow_the_stride_however_it_is_written(stride: object) -> None:
+    recipe = Recipe(architecture="deeplabv3", options={"output_stride": stride})
+    assert recipe.options == {"output_stride": 8}
+    assert checked_options("deeplabv3", "resnet50", {"output_stride": stride}).aspp_rates == (12, 24, 36)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"architecture": "pix2pix", "image_size": 128}, ["image_size=128", "at least 256"]),
+        ({"options": {"depth": 7}, "image_size": 32}, ["image_size=32", "at least 64"]),
+        ({"architecture": "deeplabv3", "backbone": ["resnet50"]}, ["backbone"]),
+        ({"architecture": "segformer", "backbone": "mit-b3", "weights": "imagenet"}, ["MiT-B3", "mit-b0"]),
+        (
+            {"architecture": "deeplabv3", "backbone": "mobilenetv2", "weights": "voc", "options": {"width": 128}},
+            ["width=256"],
+        ),
+    ],
+    ids=str,
+)
+def test_networks_that_cannot_be_are_refused_with_what_fits(fields: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        Recipe(**fields)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)

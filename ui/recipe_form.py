@@ -103,11 +103,9 @@ def recipe_form() -> Recipe | None:
 
 
 def _about(row: Architecture) -> str:
-    """Whose it is, what it is good for, and what it costs where that is known."""
+    """Whose it is, what it is good for, and what it costs."""
     authors = row.paper.partition(f" {row.year}")[0]
     about = f"{authors} {row.year} · {row.strengths}"
-    if not (row.parameters and row.gflops):
-        return about
     on = "" if row.shown_on == PLAIN else f" on {BACKBONES[row.shown_on].title}"
     parameters = compact(row.parameters).replace(" ", "\N{NO-BREAK SPACE}")  # in a narrow column
     return f"{about} · {parameters} parameters, {row.gflops:.3g} GFLOPs at 256 px{on}"

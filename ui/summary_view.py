@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from segmodels import worker
+from segmodels.models.options import option_text
 from ui.figures import compact, memory
 from ui.frame import plain
 from ui.network_chart import architecture_drawing, said
@@ -40,8 +41,7 @@ def _words(architecture: str, backbone: str, classes: int, image_size: int, opti
     words = ["summary", "--architecture", architecture, "--backbone", backbone, "--classes", str(classes)]
     words += ["--image-size", str(image_size)]
     for key, value in sorted(options.items()):
-        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        words += ["--option", f"{key}={text}"]
+        words += ["--option", f"{key}={option_text(value)}"]
     return tuple(words)
 
 

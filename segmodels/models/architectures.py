@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from segmodels.errors import UserError, choose, explain
-from segmodels.models.backbones import BACKBONES, CONVOLUTIONAL, PLAIN, TRANSFORMERS
+from segmodels.models.backbones import BACKBONES, CONVOLUTIONAL, PLAIN, TRANSFORMERS, unpublished
 
 
 @dataclass(frozen=True)
@@ -253,15 +253,24 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 @dataclass(frozen=True)
 class Published:
-    """Weights of a whole network that its authors published: for which network, and with which keywords."""
+    """Weights of a whole network that its authors published: for which network, with which keywords, and how a folder
+    or a file of them is called."""
 
     architecture: str
     backbone: str
     options: dict[str, Any]
+    files: tuple[str, ...]
 
 
 #: By the name that `weights` calls them.
-PUBLISHED = {"voc": Published("deeplabv3", "mobilenetv2", {"aspp_rates": (), "output_stride": 8})}
+PUBLISHED = {
+    "voc": Published(
+        "deeplabv3",
+        "mobilenetv2",
+        {"aspp_rates": (), "output_stride": 8, "width": 256},
+        ("deeplabv3-mobilenetv2-voc", "deeplabv3_mnv2_pascal_trainval_2018_01_29.tar.gz", "frozen_inference_graph.pb"),
+    )
+}
 
 #: What `weights` may be beside a file.
 NAMED_WEIGHTS = ("none", "imagenet", *PUBLISHED)
@@ -293,16 +302,25 @@ def check_backbone(architecture: str, backbone: str) -> None:
         raise UserError(f"{architecture} {kind}: choose a backbone of {', '.join(row.backbones)}")
 
 
+def published(weights: str | Path | None) -> Published | None:
+    """The row of weights of a whole network, by their name or by the path of a local copy; None for any others."""
+    if str(weights) in PUBLISHED:
+        return PUBLISHED[str(weights)]
+    return next((row for row in PUBLISHED.values() if Path(str(weights)).name in row.files), None)
+
+
 def implied_options(architecture: str, backbone: str, weights: str | Path, options: dict[str, Any]) -> dict[str, Any]:
     """`options` and what the weights ask for; `UserError` where they are for another network."""
     implied: dict[str, Any] = {}
-    if (published := PUBLISHED.get(str(weights))) is not None:
-        if (architecture, backbone) != (published.architecture, published.backbone):
+    if (whole := published(weights)) is not None:
+        if (architecture, backbone) != (whole.architecture, whole.backbone):
             raise UserError(
-                f"weights={str(weights)!r} are for {published.architecture} on {published.backbone}, not for "
+                f"weights={str(weights)!r} are for {whole.architecture} on {whole.backbone}, not for "
                 f"{architecture} on {backbone}: choose those, or other weights"
             )
-        implied = published.options
+        implied = whole.options
+    elif str(weights) == "imagenet" and backbone in BACKBONES and not BACKBONES[backbone].weights:
+        raise UserError(unpublished(BACKBONES[backbone]))
     elif architecture == "segformer" and str(weights) != "none":
         implied = {"token_order": "keras-cv"}  # all published MiT weights were trained so
     given = checked_options(architecture, backbone, {**implied, **options}).model_dump()

@@ -7,11 +7,14 @@ it wants its pixels scaled, and how its ImageNet weights are called. Loads no Ke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from segmodels.errors import UserError, choose
 
 _STORE = "https://storage.googleapis.com/tensorflow/keras-applications"
+
+#: Of factories that would scale pixels themselves.
+_NO_SCALING = (("include_preprocessing", False),)
 
 #: How a network was trained to see pixels 0..255: x / 127.5 - 1; x / 255 less ImageNet's mean, by its deviation; BGR
 #: less ImageNet's mean, as Caffe had it; x / 255.
@@ -33,6 +36,9 @@ class Backbone:
         checksum: of the first of `weights`, MD5 or SHA-256 as Keras states it; empty where Keras states none.
         paper: author, year, title, arXiv number.
         strengths: what it is good for, in a few words.
+        arguments: further ones of the factory.
+        padded: layers that lose border pixels in the published network and are padded here, so that every feature map
+            is a whole fraction of the picture's size; the features in the middle stay the same.
         transformer: whether it is one; the others are convolutional, and any of them can be dilated.
     """
 
@@ -46,6 +52,8 @@ class Backbone:
     checksum: str
     paper: str
     strengths: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+    padded: tuple[str, ...] = ()
     transformer: bool = False
 
 
@@ -148,6 +156,7 @@ BACKBONES: dict[str, Backbone] = {
     "xception": Backbone(
         title="Xception",
         factory="Xception",
+        padded=("block1_conv1", "block1_conv2"),
         # Each the ReLU that the next block begins with, so that it holds the sum that ends a stage.
         taps=(
             "block1_conv2_act",
@@ -184,6 +193,7 @@ BACKBONES: dict[str, Backbone] = {
     "efficientnetv2b0": Backbone(
         title="EfficientNetV2-B0",
         factory="EfficientNetV2B0",
+        arguments=_NO_SCALING,
         taps=("block1a_project_activation", "block2b_add", "block3b_add", "block5e_add", "top_activation"),
         scaling="imagenet",
         parameters=5_919_312,
@@ -196,6 +206,7 @@ BACKBONES: dict[str, Backbone] = {
     "convnexttiny": Backbone(
         title="ConvNeXt-Tiny",
         factory="ConvNeXtTiny",
+        arguments=_NO_SCALING,
         taps=(
             None,  # its first layer has stride 4
             "convnext_tiny_stage_0_block_2_identity",
@@ -230,3 +241,12 @@ def backbone_row(name: str) -> Backbone:
     if name == PLAIN:
         raise UserError(f"backbone {PLAIN!r} is the architecture's own encoder: choose one of {', '.join(BACKBONES)}")
     return BACKBONES[choose("backbone", name, list(BACKBONES))]
+
+
+def unpublished(row: Backbone) -> str:
+    """What is said where ImageNet weights are asked for that nobody has published."""
+    some = ", ".join(name for name, other in BACKBONES.items() if other.weights and other.transformer)
+    return (
+        f"no ImageNet weights are published for {row.title} (of its family only {some} has some): choose that, "
+        "weights 'none', or a file"
+    )

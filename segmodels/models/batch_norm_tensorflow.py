@@ -6,6 +6,7 @@ passes over the feature maps by itself; TensorFlow has one kernel for all of it 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 import tensorflow as tf
 
 from segmodels.backend import keras
+
+#: The layer's class is changed meanwhile: two threads that trace must take turns.
+_TURN = threading.RLock()
 
 
 @contextmanager
@@ -23,6 +27,11 @@ def fused_batch_norm() -> Iterator[None]:
     from the biased variance where the kernel gives the unbiased one. In a prediction TensorFlow joins the kernel with
     the convolution before it.
     """
+    with _TURN:
+        yield from _patched()
+
+
+def _patched() -> Iterator[None]:
     layer = keras.layers.BatchNormalization
     plain = layer.call
 
@@ -41,7 +50,7 @@ def fused_batch_norm() -> Iterator[None]:
         )
         if not learns:
             return tf.cast(outputs, self.compute_dtype)
-        count = tf.cast(tf.size(inputs) / tf.shape(inputs)[-1], tf.float32)
+        count = tf.cast(tf.size(inputs, out_type=tf.int64) // inputs.shape[-1], tf.float32)
         biased = variance * (count - 1) / count
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
         self.moving_variance.assign(self.moving_variance * self.momentum + biased * (1 - self.momentum))

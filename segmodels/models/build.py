@@ -8,12 +8,12 @@ from typing import Any
 from segmodels.backend import keras
 from segmodels.errors import UserError
 from segmodels.models.architectures import (
-    PUBLISHED,
     architecture_row,
     check_backbone,
     checked_options,
     default_backbone,
     implied_options,
+    published,
 )
 from segmodels.models.backbones import PLAIN
 from segmodels.models.layers import CropLike, PadToMultiple
@@ -42,7 +42,9 @@ def build(
         classes: number of classes, 1 to 255 (255 itself is the ignore label).
         backbone: "none" for the architecture's own plain encoder, or a name of `segmodels.backbones()`; None for the
             architecture's default.
-        weights: of the backbone: "none" for random, "imagenet", or a file; "voc" for Google's DeepLabv3 on MobileNetV2.
+        weights: of the backbone: "none" for random, "imagenet", or a file; "voc" (or the path
+            of a copy) for Google's DeepLabv3 on MobileNetV2. Its batch norms are folded: before a training of your own
+            give them statistics with `segmodels.models.voc.unfold_batch_norm`, as `segmodels.train` does.
         auxiliary: return `{"logits": …, "auxiliary": […]}` with the auxiliary heads and those for deep supervision.
         norm_momentum: of the running statistics of the backbone's BatchNorm layers.
         **options: the architecture's own keywords.
@@ -61,10 +63,8 @@ def build(
 
     images = keras.Input((None, None, 3), name="images")
     padded = PadToMultiple(**row.padding(checked), name="pad")(images)
-    published = str(weights) in PUBLISHED
-    parts = row.builder()(
-        padded, classes, checked, weights="none" if published else str(weights), momentum=norm_momentum
-    )
+    whole = published(weights)
+    parts = row.builder()(padded, classes, checked, weights="none" if whole else str(weights), momentum=norm_momentum)
     # float32 also where the network computes in bfloat16: a layer would else round what it is given.
     scores = CropLike(name="crop", dtype="float32")(parts["logits"], images)
     heads = [
@@ -73,8 +73,8 @@ def build(
     outputs = {"logits": scores, "auxiliary": heads} if auxiliary else scores
     name = architecture if backbone == PLAIN else f"{architecture}-{backbone}"
     model = keras.Model(images, outputs, name=name.replace("+", "p"))
-    if published:
+    if whole:
         from segmodels.models.voc import load_voc
 
-        load_voc(model)
+        load_voc(model, weights)
     return model

@@ -33,11 +33,11 @@ class DeepLabOptions(Options):
     separable: bool = Field(False, description="atrous separable convolutions: fewer parameters and operations")
     dropout: float = Field(0.1, ge=0, lt=1, description="share of the joined branches dropped in training")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _rates_of_the_stride(cls, given: Any) -> Any:
-        at = given.get("output_stride", 16)
-        return {"aspp_rates": rates_at(int(at)) if str(at) in ("8", "16", "32") else RATES, **given}
+    @model_validator(mode="after")
+    def _rates_of_the_stride(self) -> DeepLabOptions:
+        if "aspp_rates" not in self.model_fields_set:
+            object.__setattr__(self, "aspp_rates", rates_at(self.output_stride))
+        return self
 
     @field_validator("aspp_rates")
     @classmethod

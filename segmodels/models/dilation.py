@@ -52,14 +52,10 @@ def _without_own_scaling(config: dict[str, Any]) -> bool:
 
 
 def _with_whole_sizes(config: dict[str, Any], row: Backbone) -> bool:
-    """Xception's first two convolutions lose border pixels, so that no feature map is a whole fraction of the picture's
-    size; padded, they give the same features in the middle and every map its whole size."""
-    if row.factory != "Xception":
-        return False
     for layer in config["layers"]:
-        if layer["config"]["name"] in ("block1_conv1", "block1_conv2"):
+        if layer["config"]["name"] in row.padded:
             layer["config"]["padding"] = "same"
-    return True
+    return bool(row.padded)
 
 
 def _centred(config: dict[str, Any]) -> bool:

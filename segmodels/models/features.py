@@ -66,9 +66,7 @@ def backbone_network(
             load_weights(network, row, weights)
         return network
     factory = getattr(keras.applications, row.factory)
-    if row.factory.startswith(("EfficientNetV2", "ConvNeXt")):
-        options = {**options, "include_preprocessing": False}
-    network = factory(include_top=False, weights=None, input_shape=(None, None, 3), **options)
+    network = factory(include_top=False, weights=None, input_shape=(None, None, 3), **dict(row.arguments))
     if isinstance(weights, keras.Model):
         for layer in network.layers:
             if layer.weights:

@@ -77,9 +77,6 @@ class Upsample(keras.layers.Layer):
         return {**super().get_config(), "factor": self.factor}
 
 
-NORMS = ("batch", "instance", "group", "none")
-
-
 def normalisation(kind: str, name: str, *, momentum: float = 0.9) -> keras.layers.Layer | None:
     """The layer for `norm=kind`, or None for "none".
 
@@ -108,15 +105,21 @@ def conv_block(
 ) -> Any:
     """Convolution, normalisation, ReLU; unless `bias` says so, it has a bias only where no normalisation follows.
 
-    A separable one is a convolution a channel, normalised, and then one over the channels (Chen et al. 2018,
-    arXiv:1802.02611).
+    A separable one is a convolution a channel, normalised, ReLU, and then one over the channels, as the authors of
+    DeepLabv3+ have it (Chen et al. 2018, arXiv:1802.02611).
     """
     if separable:
         x = keras.layers.DepthwiseConv2D(
-            kernel, padding="same", dilation_rate=dilation, use_bias=norm == "none", name=f"{name}_depthwise"
+            kernel,
+            padding="same",
+            dilation_rate=dilation,
+            use_bias=norm == "none",
+            depthwise_initializer="he_normal",
+            name=f"{name}_depthwise",
         )(x)
         if (layer := normalisation(norm, f"{name}_depthwise_norm")) is not None:
             x = layer(x)
+        x = keras.layers.ReLU(name=f"{name}_depthwise_relu")(x)
         kernel, dilation = 1, 1
     from segmodels.models.atrous import AtrousConv2D
 

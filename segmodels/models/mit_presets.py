@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,16 @@ def load_imagenet(network: keras.Model, path: Path | None) -> None:
     if backend_name() != "tensorflow":
         raise UserError(f"weights of keras-cv need the TensorFlow backend, and this is {backend_name()}: use 'none'")
     try:
-        import keras_cv
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+            import keras_cv
     except ImportError:
         raise UserError(
             "weights of keras-cv need keras-cv and TensorFlow: pip install -r requirements.txt, or use 'none'"
         ) from None
     if path is None:
         try:
-            source = keras_cv.models.MiTBackbone.from_preset(PRESET)
+            with contextlib.redirect_stdout(sys.stderr):
+                source = keras_cv.models.MiTBackbone.from_preset(PRESET)
         except Exception:
             raise UserError(
                 f"{FILE} is not here and cannot be downloaded: run once where keras-cv reaches its preset {PRESET} on "

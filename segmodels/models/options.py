@@ -15,7 +15,16 @@ class Options(BaseModel):
     backbone: str = Field(exclude=True)
 
 
+def option_text(value: Any) -> str:
+    """A value as a command line gives it: `16,32`, `true`, `8`."""
+    if isinstance(value, (tuple, list)):
+        return ",".join(str(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _number(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 

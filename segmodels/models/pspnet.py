@@ -1,7 +1,7 @@
 """PSPNet: what stands around a pixel, from averages over areas of four sizes.
 
 Zhao et al. 2017, "Pyramid Scene Parsing Network", arXiv:1612.01105. The backbone is dilated; an auxiliary head on the
-stage before its last helps training, where its loss counts 0.4.
+stage before its last is there for training (`build(…, auxiliary=True)`), where the paper counts its loss 0.4.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from pydantic import Field, field_validator
 
 from segmodels.models.options import Numbers, Options, OutputStride
 
-#: What the auxiliary head's loss counts in the paper.
-AUXILIARY_WEIGHT = 0.4
 #: Channels of the auxiliary head.
 AUXILIARY_WIDTH = 256
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from segmodels.models.features import features
+from segmodels.models.options import Options
 
 
-class SegFormerOptions(BaseModel):
+class SegFormerOptions(Options):
     """The keywords of `build("segformer", …)`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    backbone: str = Field(exclude=True)
     width: int | None = Field(
         None, ge=8, le=2048, description="channels of the decoder; by default 256 on MiT-B0 and B1, else 768"
     )

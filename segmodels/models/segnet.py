@@ -108,7 +108,9 @@ def _on_backbone(images: Any, backbone: str, weights: str, momentum: float) -> A
             x = Upsample(2, name=f"up{level}_bilinear")(x)
         else:
             x = conv_block(x, skip.shape[-1], f"up{level}_fit", kernel=1)
-            x = Unpooling(name=f"up{level}_unpool")(x, PoolingPlaces(1e-4, name=f"up{level}_places")(skip))
+            x = Unpooling(name=f"up{level}_unpool")(
+                x, PoolingPlaces(1e-4, dtype="float32", name=f"up{level}_places")(skip)
+            )
         for index in range(2):
             x = conv_block(x, LEVELS[level - 1][0], f"up{level}_{index + 1}", bias=True)
     x = Upsample(2, name="up0_bilinear")(x)

@@ -10,7 +10,7 @@ from typing import Any
 
 from segmodels.errors import UserError
 from segmodels.home import weights_folder
-from segmodels.models.backbones import BACKBONES, Backbone
+from segmodels.models.backbones import Backbone, unpublished
 
 
 def load_weights(network: Any, row: Backbone, weights: str | Path) -> None:
@@ -35,9 +35,9 @@ def fill(network: Any, path: Path, what: str) -> None:
 
 
 def given_file(weights: str | Path) -> Path:
-    """A weights file that a user named; `UserError` where there is none."""
+    """A weights file that a user named, or a folder of arrays; `UserError` where there is none."""
     path = Path(weights).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"weights file {path} does not exist: give an existing file, or 'imagenet', or 'none'")
     return path
 
@@ -46,11 +46,7 @@ def imagenet_weights(row: Backbone) -> Path | None:
     """A backbone's file of ImageNet weights: from `SEGMODELS_WEIGHTS_DIR` by name, else Keras' cache or download; None
     where another package brings them."""
     if not row.weights:
-        published = ", ".join(name for name, other in BACKBONES.items() if other.weights and other.transformer)
-        raise UserError(
-            f"no ImageNet weights are published for {row.title} (of its family only {published} has some): "
-            "choose that, weights 'none', or a file"
-        )
+        raise UserError(unpublished(row))
     if found := in_weights_folder(row.weights):
         return found
     if row.url.startswith("kaggle:"):

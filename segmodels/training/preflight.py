@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError
 from segmodels.models.architectures import NAMED_WEIGHTS
+from segmodels.models.weights import given_file
 from segmodels.recipe import Recipe
 
 
@@ -21,7 +20,5 @@ def check(recipe: Recipe) -> None:
             f"recipe field class_weights has {len(recipe.class_weights)} weights, "
             f"but {recipe.data} has {len(dataset.classes)} classes"
         )
-    if recipe.weights and recipe.weights not in NAMED_WEIGHTS and not Path(recipe.weights).expanduser().is_file():
-        raise UserError(
-            f"weights file {recipe.weights} does not exist: give an existing file, or 'imagenet', or 'none'"
-        )
+    if recipe.weights and recipe.weights not in NAMED_WEIGHTS:
+        given_file(recipe.weights)

@@ -16,6 +16,7 @@ from segmodels.data.prepare import prepare
 from segmodels.errors import UserError
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, InputSpec, Spec
+from segmodels.models.architectures import published
 from segmodels.models.build import build
 from segmodels.recipe import Recipe
 from segmodels.training.losses import make_loss
@@ -122,7 +123,7 @@ class Trainer:
             )
         finally:
             keras.config.set_dtype_policy(policy)
-        if recipe.weights == "voc" and not resume:
+        if published(recipe.weights) and not resume:
             from segmodels.models.voc import unfold_batch_norm
 
             unfold_batch_norm(self.model, self.train.images[:16])
