@@ -29,9 +29,9 @@ def _forget() -> Iterator[None]:
     keras.backend.clear_session()
 
 
-def alone(python: Callable, name: str, backbone: str, checks: str, folder: Path) -> None:
+def alone(python: Callable, name: str, backbone: str, checks: str, folder: Path, **how: object) -> None:
     """Run checks of `tests.zoo` on one network in a process of its own."""
-    done = python("-m", "tests.zoo", name, backbone, checks, folder, timeout=1500)
+    done = python("-m", "tests.zoo", name, backbone, checks, folder, timeout=1500, **how)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -64,6 +64,11 @@ def test_xla_mixed_precision_and_onnx(name: str, backbone: str, python: Callable
     alone(python, name, backbone, "xla,mixed,onnx", tmp_path)
 
 
+@pytest.mark.parametrize(("name", "backbone"), [pair for pair in SPAN if pair[0] != "unet"])
+def test_training_on_jax(name: str, backbone: str, python: Callable, jax_python: Path, tmp_path: Path) -> None:
+    alone(python, name, backbone, "steps", tmp_path, interpreter=jax_python, KERAS_BACKEND="jax")
+
+
 @pytest.mark.parametrize("name", ["unet++", "segnet", "linknet", "segformer"])
 def test_eight_pictures_are_learned_by_heart(name: str, python: Callable, tmp_path: Path) -> None:
     backbone = {"linknet": "mobilenetv2", "segformer": "mit-b0"}.get(name, "none")
@@ -90,6 +95,11 @@ class TestGrid:
 
     def test_training_step_under_xla(self, name: str, backbone: str, python: Callable, tmp_path: Path) -> None:
         alone(python, name, backbone, "mixed-xla", tmp_path)
+
+    def test_training_on_jax(
+        self, name: str, backbone: str, python: Callable, jax_python: Path, tmp_path: Path
+    ) -> None:
+        alone(python, name, backbone, "steps", tmp_path, interpreter=jax_python, KERAS_BACKEND="jax")
 
     @pytest.mark.parametrize("engine", ["tensorflow", "jax"])
     def test_loads(

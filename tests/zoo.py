@@ -286,6 +286,18 @@ def heart(name: str, backbone: str) -> None:
     assert share >= 0.99, f"{share:.4f} of the pixels are right"
 
 
+def three_steps(name: str, backbone: str) -> None:
+    """A few training steps on whichever engine runs, after which the loss on the same pictures is lower."""
+    images, masks = eight("pets")
+    model = small(name, backbone, steady=True)
+    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer.build(model.trainable_variables)
+    step = make_step(model, optimizer, make_loss("cross_entropy"))
+    losses = [float(step.train(images[:4], masks[:4], 1e-3)[0]) for _ in range(4)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0], losses
+
+
 def main() -> None:
     """`python -m tests.zoo NAME BACKBONE CHECK,… FOLDER`, or `load FOLDER`."""
     if sys.argv[1] == "load":
@@ -300,6 +312,7 @@ def main() -> None:
             "mixed-xla": lambda: mixed_precision_loss(name, backbone, compiled=True),
             "onnx": lambda: onnx(name, backbone, Path(folder)),
             "heart": lambda: heart(name, backbone),
+            "steps": lambda: three_steps(name, backbone),
         }[check]()
         print(f"{name} on {backbone}: {check} in {time.perf_counter() - began:.0f} s", flush=True)
     return None
