@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from segmodels.models.architectures import ARCHITECTURES
+
 ROOT = Path(__file__).parents[1]
 ENGINES = {"tensorflow", "keras", "keras_cv", "jax", "torch"}
 HEAVY = sorted({*ENGINES, "streamlit"})
@@ -20,7 +22,9 @@ LIGHT = (
     "training.runs", "training.launch", "training.losses", "training.train", "data.dataset", "data.images",
     "data.split", "data.prepare", "data.loader", "data.augment", "data.download", "data.datasets",
     "data.datasets.oxford_pets",
-    "data.datasets.toy_pets", "data.datasets.toy_nuclei", "models.architectures", "models.backbones", "models.unet",
+    "data.datasets.toy_pets", "data.datasets.toy_nuclei", "models.architectures", "models.backbones",
+    "models.features", "models.options", "models.voc", "models.weights",
+    *(f"models.{row.module}" for row in ARCHITECTURES.values()),
     "evaluation.confusion", "evaluation.evaluate", "prediction.masks", "prediction.resize", "prediction.predictor",
     "prediction.write", "worker", "models.summary_text",
 )  # fmt: skip
