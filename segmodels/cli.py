@@ -162,14 +162,11 @@ def _recipe(parsed: argparse.Namespace) -> Recipe:
     if "class_weights" in given:
         given["class_weights"] = _numbers("class_weights", given["class_weights"])
     start = Recipe.load(parsed.recipe).model_dump() if parsed.recipe else {}
-    replaced = dict(start)
-    if {"backbone", "architecture"} & given.keys() and "weights" not in given:
-        start.pop("weights", None)  # those of the file were for its own network
-    if {"backbone", "architecture", "weights"} & given.keys() and "backbone_rate" not in given:
-        start.pop("backbone_rate", None)
-    if {"backbone", "architecture", "weights"} & given.keys() and start:  # what only the file's weights asked for
-        implied = implied_options(replaced["architecture"], replaced["backbone"], replaced["weights"], {})
+    if start and {"backbone", "architecture", "weights"} & given.keys():
+        # The file's weights were for its own network, and so is what only they asked for.
+        implied = implied_options(start["architecture"], start["backbone"], start["weights"], {})
         start["options"] = {key: value for key, value in start["options"].items() if key not in implied}
+        del start["weights"], start["backbone_rate"]
     options = {**start.get("options", {}), **_options(parsed.option)}
     return Recipe(**{**start, **given, **({"options": options} if options else {})})
 

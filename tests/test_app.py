@@ -145,14 +145,20 @@ def test_the_form_says_what_is_wrong_and_starts_nothing(home: Path, monkeypatch:
     assert widget(app.button, "Start training").disabled
 
 
-def test_the_form_starts_the_recipe_it_shows(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Recipe] = []
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
+    """The recipes that the page has started, of which no process is made."""
+    recipes: list[Recipe] = []
 
     def launch(recipe: Recipe) -> Run:
-        started.append(recipe)
+        recipes.append(recipe)
         return Run.create(recipe)
 
     monkeypatch.setattr("segmodels.training.launch.launch", launch)
+    return recipes
+
+
+def test_the_form_starts_the_recipe_it_shows(home: Path, started: list[Recipe]) -> None:
     app = opened("2_Train")
     app = widget(app.number_input, "Epochs").set_value(7).run()
     app = widget(app.number_input, "Width").set_value(8).run()
@@ -166,17 +172,10 @@ def test_the_form_starts_the_recipe_it_shows(home: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_form_fits_every_architecture(
-    architecture: str, home: Path, without_data: None, monkeypatch: pytest.MonkeyPatch
+    architecture: str, home: Path, without_data: None, started: list[Recipe]
 ) -> None:
     """With its first values, and on another backbone: what is started is what the command says, and nothing is left
     over from the architecture and the options before."""
-    started: list[Recipe] = []
-
-    def launch(recipe: Recipe) -> Run:
-        started.append(recipe)
-        return Run.create(recipe)
-
-    monkeypatch.setattr("segmodels.training.launch.launch", launch)
     app = opened("2_Train")
     app = widget(app.number_input, "Width").set_value(24).run()
     app = widget(app.selectbox, "Architecture").set_value(architecture).run()

@@ -86,13 +86,13 @@ def _fcn(
         taps=(None, None, "block3_pool", "block4_pool", "block5_pool") if own else None,
     )
     x = maps[-1]
-    for name, kernel in (("fc6", options.head_kernel), ("fc7", 1)):
+    for name, published, kernel in (("fc6", "fc1", options.head_kernel), ("fc7", "fc2", 1)):
         layer = keras.layers.Conv2D(
             options.head_width, kernel, padding="same", activation="relu", kernel_initializer="he_normal", name=name
         )
         x = layer(x)
         if vgg16 is not None:
-            matrix, bias = vgg16.get_layer(name.replace("c6", "c1").replace("c7", "c2")).get_weights()
+            matrix, bias = vgg16.get_layer(published).get_weights()
             layer.set_weights([matrix.reshape(layer.kernel.shape), bias])
         x = keras.layers.Dropout(options.dropout, name=f"{name}_dropout")(x)
     x, at = _score(x, classes, "score32"), 32
