@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -254,8 +255,7 @@ def export_onnx(model: keras.Model, path: Path) -> Any:
     return lambda images: session.run(None, {session.get_inputs()[0].name: images})[0]
 
 
-def any_size(name: str, backbone: str) -> None:
-    model = shake(small(name, backbone))
+def any_size(model: keras.Model) -> None:
     for height, width in ((97, 131), (1, 1)):
         answer = np.asarray(model(noise(height, width, batch=2), training=False))
         assert answer.shape == (2, height, width, 3)
@@ -263,17 +263,15 @@ def any_size(name: str, backbone: str) -> None:
         assert np.isfinite(answer).all()
 
 
-def xla(name: str, backbone: str) -> None:
+def xla(name: str, model: keras.Model) -> None:
     import tensorflow as tf
 
-    model = shake(small(name, backbone))
     compiled = tf.function(lambda images: model(images, training=False), jit_compile=True)
     images = noise(97, 131)
     agree(name, compiled(tf.constant(images)), model(images, training=False))
 
 
-def onnx(name: str, backbone: str, folder: Path) -> None:
-    model = shake(small(name, backbone))
+def onnx(name: str, model: keras.Model, folder: Path) -> None:
     model(noise(64, 64))  # Keras exports no model that was never called
     exported = export_onnx(model, folder / "model.onnx")
     for height, width in ((64, 64), (97, 131)):
@@ -303,14 +301,20 @@ def main() -> None:
     if sys.argv[1] == "load":
         return load_all(Path(sys.argv[2]))
     name, backbone, checks, folder = sys.argv[1:]
+
+    @cache
+    def model() -> keras.Model:
+        return shake(small(name, backbone))
+
     for check in checks.split(","):
         began = time.perf_counter()
         {
-            "size": lambda: any_size(name, backbone),
-            "xla": lambda: xla(name, backbone),
+            "size": lambda: any_size(model()),
+            "xla": lambda: xla(name, model()),
+            "onnx": lambda: onnx(name, model(), Path(folder)),
+            "save": lambda: save(model(), name, backbone, Path(folder) / f"{name}-{backbone}", noise(61, 75)),
             "mixed": lambda: mixed_precision_loss(name, backbone, compiled=False),
             "mixed-xla": lambda: mixed_precision_loss(name, backbone, compiled=True),
-            "onnx": lambda: onnx(name, backbone, Path(folder)),
             "heart": lambda: heart(name, backbone),
             "steps": lambda: three_steps(name, backbone),
         }[check]()
