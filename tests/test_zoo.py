@@ -81,7 +81,7 @@ def test_checkpoints_load_in_a_fresh_process_and_answer_the_same(
     pairs += [("fpn", "mobilenetv2"), ("linknet", "mobilenetv2")]
     for name, backbone in pairs:
         model = zoo.shake(zoo.small(name, backbone))
-        zoo.save(model, name, backbone, tmp_path / f"{name}-{backbone}", zoo.noise(61, 75))
+        zoo.save(model, name, backbone, tmp_path / f"{name}-{backbone}", zoo.pictures(name, 61, 75))
     check_loading(pairs, tmp_path, python, **how)
 
 

@@ -116,19 +116,25 @@ def difference(found: Any, expected: Any) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
+def pictures(name: str, height: int, width: int) -> np.ndarray:
+    """What two engines are compared on: float32 `(pictures, height, width, 3)`."""
+    return noise(height, width, batch=6 if name == "segnet" else 1)
+
+
 def agree(name: str, found: Any, expected: Any, tolerance: float = 1e-4) -> None:
     """Assert that two engines answer the same.
 
-    SegNet's places are the larger of neighbours: where two of them are equal but for rounding, engines may choose
-    differently, and the pixels around come out otherwise. So of SegNet one in two hundred pixels is let off.
+    SegNet keeps the places of the larger of neighbours: where two are equal but for rounding, engines choose differently
+    and what is unpooled moves by a pixel. That befalls one picture in six and changes hardly a class; the other
+    pictures answer the same.
     """
     if name != "segnet":
         assert difference(found, expected) < tolerance
         return
     found, expected = np.asarray(found), np.asarray(expected)
-    off = np.abs(found - expected).max(axis=-1) > tolerance * np.abs(expected).max()
-    assert off.mean() < 0.005
-    assert (found.argmax(-1) != expected.argmax(-1)).mean() < 0.005
+    by_picture = [difference(*pair) for pair in zip(found, expected, strict=True)]
+    assert np.median(by_picture) < tolerance, by_picture
+    assert (found.argmax(-1) != expected.argmax(-1)).mean() < 0.001
 
 
 def eight(kind: str, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -267,7 +273,7 @@ def xla(name: str, model: keras.Model) -> None:
     import tensorflow as tf
 
     compiled = tf.function(lambda images: model(images, training=False), jit_compile=True)
-    images = noise(97, 131)
+    images = pictures(name, 97, 131)
     agree(name, compiled(tf.constant(images)), model(images, training=False))
 
 
@@ -275,7 +281,7 @@ def onnx(name: str, model: keras.Model, folder: Path) -> None:
     model(noise(64, 64))  # Keras exports no model that was never called
     exported = export_onnx(model, folder / "model.onnx")
     for height, width in ((64, 64), (97, 131)):
-        images = noise(height, width)
+        images = pictures(name, height, width)
         agree(name, exported(images), model(images, training=False))
 
 
@@ -312,7 +318,7 @@ def main() -> None:
             "size": lambda: any_size(model()),
             "xla": lambda: xla(name, model()),
             "onnx": lambda: onnx(name, model(), Path(folder)),
-            "save": lambda: save(model(), name, backbone, Path(folder) / f"{name}-{backbone}", noise(61, 75)),
+            "save": lambda: save(model(), name, backbone, Path(folder) / f"{name}-{backbone}", pictures(name, 61, 75)),
             "mixed": lambda: mixed_precision_loss(name, backbone, compiled=False),
             "mixed-xla": lambda: mixed_precision_loss(name, backbone, compiled=True),
             "heart": lambda: heart(name, backbone),
