@@ -124,7 +124,7 @@ def pictures(name: str, height: int, width: int) -> np.ndarray:
 def agree(name: str, found: Any, expected: Any, tolerance: float = 1e-4) -> None:
     """Assert that two engines answer the same.
 
-    SegNet keeps the places of the larger of neighbours: where two are equal but for rounding, engines choose differently
+    SegNet keeps the places of the larger of neighbours: where two are equal but for rounding, engines choose otherwise
     and what is unpooled moves by a pixel. That befalls one picture in six and changes hardly a class; the other
     pictures answer the same.
     """
