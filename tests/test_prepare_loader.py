@@ -31,7 +31,7 @@ class Folder(Dataset):
     title = description = licence = source = "test"
     classes = (ClassLabel("a", "#000000"), ClassLabel("b", "#FFFFFF"), ClassLabel("c", "#FF0000"))
 
-    def samples(self, split: str) -> list[Sample]:
+    def listed(self, split: str) -> list[Sample]:
         assert self.root is not None
         names = sorted(path.stem for path in self.root.glob("*.jpg"))
         return [

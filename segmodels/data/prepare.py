@@ -53,6 +53,10 @@ class Prepared:
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         return self.images[index], self.masks[index]
 
+    def read(self, indices: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        """Copies of the chosen pictures and masks: uint8 `(n, size, size, 3)` and `(n, size, size)`."""
+        return np.array(self.images[indices]), np.array(self.masks[indices])
+
 
 def load_data(
     name: str,

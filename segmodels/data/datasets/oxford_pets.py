@@ -50,15 +50,13 @@ class OxfordPets(Dataset):
     chosen by `split_seed`; "train" is the rest. Pictures that stand in no list belong to no split.
     """
 
-    name: ClassVar[str] = "oxford-pets"
+    name = "oxford-pets"
     download_size: ClassVar[int] = sum(archive.size for archive in ARCHIVES)
-    title: ClassVar[str] = "Oxford-IIIT Pet"
-    description: ClassVar[str] = (
-        "Photos of cats and dogs of 37 breeds; each pixel is pet, background or the border between."
-    )
-    licence: ClassVar[str] = "CC BY-SA 4.0; the photos belong to their owners"
-    source: ClassVar[str] = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
-    classes: ClassVar[tuple[ClassLabel, ...]] = (
+    title = "Oxford-IIIT Pet"
+    description = "Photos of cats and dogs of 37 breeds; each pixel is pet, background or the border between."
+    licence = "CC BY-SA 4.0; the photos belong to their owners"
+    source = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
+    classes = (
         ClassLabel("pet", "#E69F00"),
         ClassLabel("background", "#56606B"),
         ClassLabel("border", "#F0E442"),
@@ -90,7 +88,7 @@ class OxfordPets(Dataset):
             "test": test,
         }
 
-    def samples(self, split: str) -> list[Sample]:
+    def listed(self, split: str) -> list[Sample]:
         """The samples of "train", "validation" or "test", sorted by id; `group` is the breed.
 
         Listed samples whose files are missing are among them: `read` says which file, and nothing is left out silently.

@@ -30,7 +30,7 @@ class GeneratedDataset(Dataset):
     #: The groups, dealt out in turn, so that each split holds each of them equally often.
     groups: ClassVar[tuple[str, ...]]
 
-    def samples(self, split: str) -> list[Sample]:
+    def listed(self, split: str) -> list[Sample]:
         size = self.sizes[choose("split", split, list(self.sizes))]
         return [Sample(f"{split}-{index:04d}", group=self.groups[index % len(self.groups)]) for index in range(size)]
 
