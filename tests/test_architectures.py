@@ -217,10 +217,11 @@ def test_resizing_by_matrices_is_interpolation(source: Any, target: Any, corners
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_aspp_rates_follow_the_output_stride() -> None:
+@pytest.mark.parametrize("name", ["deeplabv3", "deeplabv3+"])
+def test_aspp_rates_follow_the_output_stride(name: str) -> None:
     assert [rates_at(stride) for stride in (8, 16, 32)] == [(12, 24, 36), (6, 12, 18), (3, 6, 9)]
     for stride in (8, 16):
-        model = build("deeplabv3", classes=2, backbone="mobilenetv2", output_stride=stride, width=8)
+        model = build(name, classes=2, backbone="mobilenetv2", output_stride=stride, width=8)
         rates = [model.get_layer(f"aspp{index}_conv").dilation_rate[0] for index in (1, 2, 3)]
         assert rates == list(rates_at(stride))
         features = keras.Model(model.input, model.get_layer("aspp0_conv").output)(zoo.noise(64, 64))
@@ -296,6 +297,38 @@ def test_a_pruned_unet_plus_plus_is_the_truncated_network(head: int) -> None:
             layer.set_weights(pruned.get_layer(layer.name).get_weights())
     cut = images[:, :40, :48]  # where both pad alike
     np.testing.assert_allclose(truncated(cut), pruned(cut), atol=1e-4)
+
+
+def test_a_unet_plus_plus_on_a_backbone_is_pruned_with_its_encoder() -> None:
+    keywords: dict[str, Any] = {"backbone": "mobilenetv2", "widths": (16, 16, 8, 8, 8), "deep_supervision": True}
+    whole = zoo.shake(build("unet++", classes=3, auxiliary=True, **keywords))
+    images = zoo.noise(45, 51)
+    heads = whole(images, training=False)["auxiliary"]
+    counts = []
+    for head in range(1, len(heads) + 1):
+        pruned = prune(whole, head)
+        np.testing.assert_allclose(pruned(images), heads[head - 1], atol=1e-5)
+        counts.append(pruned.count_params())
+        alone = build("unet++", classes=3, **{**keywords, "deep_supervision": False, "head": head})
+        assert alone.count_params() == counts[-1]
+    assert counts == sorted(counts)
+    assert counts[0] < whole.count_params() / 10, "the deep half of the encoder is gone"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "backbone"), [("unet", "mobilenetv2"), ("deeplabv3+", "mobilenetv2"), ("linknet", "vgg16")]
+)
+def test_a_picture_of_three_megapixels(name: str, backbone: str) -> None:
+    """What it answers in a corner is what it answers to that corner alone, away from the cut."""
+    model = zoo.small(name, backbone)
+    images = zoo.noise(1504, 2001)
+    answer = np.asarray(model(images, training=False))
+    assert answer.shape == (1, 1504, 2001, 3)
+    assert np.isfinite(answer).all()
+    if name != "deeplabv3+":  # whose image pooling sees everything
+        corner = np.asarray(model(images[:, :512, :512], training=False))
+        np.testing.assert_allclose(answer[:, :128, :128], corner[:, :128, :128], atol=1e-4 * np.abs(answer).max())
 
 
 def test_deep_supervision_answers_by_the_mean_of_its_heads() -> None:

@@ -114,10 +114,10 @@ class _Grid:
         the last of a level as wide as the decoder."""
         from segmodels.models.features import features
 
-        taps = features(self.options.backbone, images, weights=weights, momentum=momentum)
-        while taps[0] is None:
-            taps = taps[1:]
-        self.enlarge = 2 ** (6 - len(taps))
+        names = [name for name in backbones.backbone_row(self.options.backbone).taps if name is not None]
+        self.enlarge = 2 ** (6 - len(names))
+        needed = names if self.options.head is None else names[: self.options.head + 1]
+        taps = features(self.options.backbone, images, weights=weights, momentum=momentum, taps=tuple(needed))
         for level, tap in enumerate(taps):
             self.nodes[level, 0] = tap
         self.widths = [tap.shape[-1] for tap in taps]
@@ -190,4 +190,10 @@ def prune(model: Any, head: int) -> Any:
         raise UserError("only a unet++ of deep_supervision=True, built with auxiliary=True, can be pruned")
     if not 1 <= head <= len(heads):
         raise UserError(f"head={head}: must be from 1 to {len(heads)}")
-    return keras.Model(model.inputs, heads[head - 1], name=f"{model.name}-pruned{head}")
+    pruned = keras.Model(model.inputs, heads[head - 1], name=f"{model.name}-pruned{head}")
+    encoder = next((layer for layer in pruned.layers if layer.name == "backbone"), None)
+    if encoder is None:
+        return pruned
+    # A backbone is one layer with an output a level: it ends at the deepest level that this head looks at.
+    shallow = keras.Model(encoder.inputs, encoder.outputs[: head + 1], name="backbone")
+    return keras.models.clone_model(pruned, clone_function=lambda layer: shallow if layer is encoder else layer)
