@@ -309,7 +309,7 @@ def test_a_unet_plus_plus_on_a_backbone_is_pruned_with_its_encoder() -> None:
         pruned = prune(whole, head)
         np.testing.assert_allclose(pruned(images), heads[head - 1], atol=1e-5)
         counts.append(pruned.count_params())
-        alone = build("unet++", classes=3, **{**keywords, "deep_supervision": False, "head": head})
+        alone = build("unet++", classes=3, head=head, **keywords)
         assert alone.count_params() == counts[-1]
     assert counts == sorted(counts)
     assert counts[0] < whole.count_params() / 10, "the deep half of the encoder is gone"
