@@ -9,6 +9,7 @@ import gzip
 import re
 import shutil
 import tarfile
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,13 +85,14 @@ def _go_through(archives: Sequence[Path], into: Path | None, report: Report, max
             # As a stream: read once from front to back, so nothing seeks past the meter.
             with tarfile.open(fileobj=plain, mode="r|") as tar:
                 while (member := tar.next()) is not None:
-                    _check_member(member)
+                    check_kind(member)
+                    check_name(member.name)
                     members += 1
                     unpacked += member.size
                     if members > max_members:
-                        raise _Refused(f"more than the {max_members:,} members allowed")
+                        raise Refused(f"more than the {max_members:,} members allowed")
                     if unpacked > max_bytes:
-                        raise _Refused(f"unpacks to more than the {max_bytes:,} bytes allowed")
+                        raise Refused(f"unpacks to more than the {max_bytes:,} bytes allowed")
                     plain.allow(member.size)
                     space += -(-member.size // 4096) * 4096 + 4096  # whole blocks, and one for the entry itself
                     # macOS's tar adds a "._NAME" beside every NAME; they are no data, and Oxford's archive has many.
@@ -112,12 +114,12 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     packed = tar.extractfile(member)
-    assert packed is not None  # _check_member lets only plain files pass
+    assert packed is not None  # check_kind lets only plain files pass
     with packed, path.open("wb") as file:
         shutil.copyfileobj(packed, file, 1 << 18)
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """An archive holds something that no data set needs; the message says what."""
 
 
@@ -139,24 +141,30 @@ class _Metered(gzip.GzipFile):
         data = super().read(size)
         self.left -= len(data)
         if self.left < 0:
-            raise _Refused("more data than its members account for")
+            raise Refused("more data than its members account for")
         return data
 
 
-def _check_member(member: tarfile.TarInfo) -> None:
-    """Refuse what no data set needs: anything but plain files and folders under plain relative names."""
-    name, parts = member.name, member.name.split("/")
+def check_kind(member: tarfile.TarInfo) -> None:
+    """Refuse any member but plain files and folders: no data set needs others."""
     if member.issym() or member.islnk():
-        wrong = "is a link"
-    elif member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or member.issparse():
-        wrong = "is neither a plain file nor a folder"
-    elif name.startswith("/") or ".." in parts or re.search(r"[\\:]", name):
-        wrong = "would be written outside the folder"
-    elif not name.isprintable() or len(name) > 1000 or any(len(part.encode()) > 255 for part in parts):
-        wrong = "is no usable file name"
-    else:
-        return
-    raise _Refused(f"{name[:80]!a} {wrong}")
+        raise Refused(f"{member.name[:80]!a} is a link")
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or member.issparse():
+        raise Refused(f"{member.name[:80]!a} is neither a plain file nor a folder")
+
+
+def check_name(name: str) -> None:
+    """Refuse any name but a plain relative one, whose parts `/` separates."""
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts or "\\" in name or re.match(r"[A-Za-z]:", name):
+        raise Refused(f"{name[:80]!a} would be written outside the folder")
+    if ":" in name or not is_printable(name) or len(name) > 1000 or any(len(part.encode()) > 255 for part in parts):
+        raise Refused(f"{name[:80]!a} is no usable file name")
+
+
+def is_printable(name: str) -> bool:
+    """Whether a name shows as what it is, on one line; unlike `str.isprintable` it takes spaces of any width."""
+    return all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in name)
 
 
 @contextmanager
@@ -164,7 +172,7 @@ def _explain_damage(archive: Path) -> Iterator[None]:
     """Turn what is raised over a bad archive into one line that names it."""
     try:
         yield
-    except _Refused as error:
+    except Refused as error:
         raise UserError(f"{archive.name}: {error}; refused") from None
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or archive}: no such file") from None
