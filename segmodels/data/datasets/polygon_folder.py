@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from segmodels.data.dataset import IGNORE, ClassLabel, Sample
 from segmodels.data.datasets.own import OwnDataset
+from segmodels.data.images import FORMATS, MAX_PIXELS
 from segmodels.data.shapes import Shape, draw
 from segmodels.errors import UserError
 
@@ -45,15 +47,7 @@ class PolygonFolder(OwnDataset):
     def size(self, sample: Sample) -> tuple[int, int]:
         """Height and width of the picture, read from its head alone."""
         assert sample.image_path is not None
-        try:
-            with Image.open(sample.image_path) as image:
-                width, height = image.size
-                # A camera held upright says so beside the pixels; annotation tools show the picture turned.
-                return (width, height) if image.getexif().get(0x0112, 1) >= 5 else (height, width)
-        except FileNotFoundError:
-            raise UserError(f"{sample.image_path}: no such file") from None
-        except Exception:
-            raise UserError(f"{sample.image_path}: not a picture, or a damaged one") from None
+        return picture_size(sample.image_path)
 
     def read_mask(self, sample: Sample) -> np.ndarray:
         return self._drawn(sample)[0]
@@ -64,10 +58,30 @@ class PolygonFolder(OwnDataset):
     def _drawn(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         return draw(self.shapes(sample), self.ids, *self.size(sample))
 
+    def reading(self) -> tuple[object, ...]:
+        """The class ids: a label that comes with another file may change them."""
+        return tuple(self.ids.items())
+
     @property
     def ids(self) -> dict[str, int]:
         """The class id of every label."""
         return {**self.aliases, **{label: index for index, label in enumerate(self.labels, start=1)}}
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is shown, read from its head alone. Raises `UserError`."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            # A camera held upright says so beside the pixels; annotation tools show the picture turned.
+            turned = image.getexif().get(0x0112, 1) >= 5
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except Exception:
+        raise UserError(f"{path}: not a picture, or a damaged one") from None
+    if width * height > MAX_PIXELS:
+        raise UserError(f"{path}: more than {MAX_PIXELS // 1_000_000} megapixels; crop it or save it smaller")
+    return (width, height) if turned else (height, width)
 
 
 def class_labels(names: Iterable[str], *, background: str | None = "background") -> tuple[ClassLabel, ...]:
