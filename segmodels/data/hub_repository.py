@@ -1,0 +1,187 @@
+"""The files of one data set repository of the Hugging Face Hub, brought at a fixed commit.
+
+They stay in the cache of huggingface_hub (`HF_HOME`), so what has come need not come again; `HF_TOKEN`, `HF_ENDPOINT`
+and `HF_HUB_OFFLINE` keep their meaning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from segmodels.data.archive import Refused, check_name
+from segmodels.data.bars import heard_bar
+from segmodels.data.disk import Report, Stopped, make_folder, need_space
+from segmodels.errors import UserError
+from segmodels.files import explain_disk_errors
+
+#: A repository with more files is refused.
+MAX_FILES = 200_000
+
+#: Files brought at once.
+CONNECTIONS = 8
+
+#: A commit, in full.
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class HubRepository:
+    """A repository, asked for at the Hub. Whatever goes wrong is one line that begins with its name."""
+
+    def __init__(self, repository: str, revision: str, name: str, endpoint: str | None, report: Report) -> None:
+        """`repository` is `owner/name`; `name` is what a person called it; `endpoint` is `HF_ENDPOINT` where None."""
+        from huggingface_hub import HfApi, constants
+
+        self.repository, self.revision, self.name, self.report = repository, revision, name, report
+        self.api = HfApi(endpoint=endpoint, library_name="segmodels")
+        self.page = f"{self.api.endpoint}/datasets/{repository}"
+        self.cache = Path(constants.HF_HUB_CACHE)
+
+    def resolved(self) -> tuple[str, str]:
+        """The commit of the revision, and the licence."""
+        with self._explained():
+            about = self.api.dataset_info(
+                self.repository, revision=self.revision, expand=["sha", "cardData"], timeout=30
+            )
+        if not isinstance(about.sha, str) or not COMMIT.fullmatch(about.sha):
+            raise UserError(f"{self.name}: the Hub names no commit of it; try again later")
+        licence = getattr(about.card_data, "license", None)
+        return about.sha, " ".join(str(licence).split())[:100] if licence else f"see {self.page}"
+
+    def listed(self, commit: str) -> dict[str, int]:
+        """The files of the commit and their sizes, sorted by path; hidden ones are left out."""
+        found: dict[str, int] = {}
+        with self._explained():
+            entries = self.api.list_repo_tree(self.repository, recursive=True, revision=commit, repo_type="dataset")
+            for count, entry in enumerate(entries):
+                if count >= 2 * MAX_FILES or len(found) >= MAX_FILES:
+                    raise UserError(f"{self.name} has more than the {MAX_FILES:,} files allowed")
+                self.report(0, 1, f"asking for {self.repository}")
+                size, path = getattr(entry, "size", None), entry.path
+                if size is None:
+                    continue  # a folder
+                try:
+                    check_name(path)
+                except Refused as error:
+                    raise UserError(f"{self.name}: {error}; refused") from None
+                if type(size) is not int or size < 0:
+                    raise UserError(f"{self.name}: {path} claims a size of {str(size)[:40]}; refused")
+                if not any(part.startswith(".") for part in path.split("/")):
+                    found[path] = size
+        return dict(sorted(found.items()))
+
+    def brought(self, commit: str, files: Mapping[str, int], folder: Path) -> dict[str, Path]:
+        """Where the files are in the cache, several brought at once; those already there are not asked for.
+
+        `folder` is where they will be written to: space for both is asked for first. A file that is longer than listed
+        is not taken.
+        """
+        from huggingface_hub import try_to_load_from_cache
+
+        found: dict[str, Path] = {}
+        for path in files:
+            known = try_to_load_from_cache(
+                self.repository, path, cache_dir=self.cache, revision=commit, repo_type="dataset"
+            )
+            if isinstance(known, str):
+                found[path] = Path(known)
+        missing = [path for path in files if path not in found]
+        make_folder(self.cache)
+        to_come, total = sum(files[path] for path in missing), sum(files.values())
+        one_disk = self.cache.stat().st_dev == folder.stat().st_dev
+        need_space(folder, total + (to_come if one_disk else 0))
+        need_space(self.cache, to_come)
+        count = _Count(total - to_come, total, f"downloading {self.repository}", self.report)
+        pool = ThreadPoolExecutor(CONNECTIONS)
+        try:
+            waiting = {pool.submit(self._bring, commit, path, files[path], count): path for path in missing}
+            for done in as_completed(waiting):
+                found[waiting[done]] = done.result()
+        finally:
+            count.ended = True  # the others stop at their next bytes
+            pool.shutdown(wait=True, cancel_futures=True)
+        return {path: found[path] for path in files}
+
+    def _bring(self, commit: str, path: str, size: int, count: _Count) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        def hear(done: int, _: int, __: str) -> None:
+            if done > size:
+                raise UserError(f"{self.name}: {path} is larger than the {size:,} bytes listed; refused")
+            count(path, done)
+
+        with explain_disk_errors(self.cache), self._explained():
+            found = Path(
+                hf_hub_download(
+                    self.repository, path, repo_type="dataset", revision=commit, endpoint=self.api.endpoint,
+                    cache_dir=self.cache, tqdm_class=heard_bar(hear), library_name="segmodels",
+                )
+            )  # fmt: skip
+            if found.stat().st_size != size:
+                raise UserError(f"{self.name}: {path} has {found.stat().st_size:,} bytes, not the {size:,} listed")
+        count(path, size)
+        return found
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Make one line of what huggingface_hub and its connections raise."""
+        from huggingface_hub import errors
+
+        name, page = self.name, self.page
+        try:
+            yield
+        except UserError:
+            raise
+        except errors.GatedRepoError:
+            problem = f"gated; ask for access at {page}, then set HF_TOKEN"
+        except errors.DisabledRepoError:
+            problem = "disabled by the Hub; choose another"
+        except errors.RevisionNotFoundError:
+            problem = f"there is no revision {self.revision!r}; leave it out, or see {page}"
+        except errors.RepositoryNotFoundError:
+            problem = f"no such data set, or a private one; see {page}, or set HF_TOKEN"
+        except errors.RemoteEntryNotFoundError:
+            problem = f"a file that is listed is not there; see {page}"
+        except errors.OfflineModeIsEnabled:
+            problem = "nothing is downloaded while HF_HUB_OFFLINE is set; unset it and try again"
+        except errors.LocalEntryNotFoundError:
+            problem = f"{page} cannot be reached; check the connection and try again"
+        except errors.HfHubHTTPError as error:
+            problem = f"{page} answers with HTTP {error.response.status_code}; try again later"
+        except errors.HTTPError as error:  # of the library below: no connection, no answer in time
+            problem = f"{page} cannot be reached ({_one_line(error)}); check the connection and try again"
+        except OSError as error:
+            if error.errno:  # a full disk and the like
+                raise
+            problem = f"a file arrived damaged ({_one_line(error)}); try again"
+        except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+            problem = f"the answer of {page} is not understood ({_one_line(error)}); try again later"
+        else:
+            return
+        raise UserError(f"{name}: {problem}")
+
+
+class _Count:
+    """The bytes of several files on their way, told as one; it may be called from several threads."""
+
+    def __init__(self, before: int, total: int, what: str, report: Report) -> None:
+        self.before, self.total, self.what, self.report = before, total, what, report
+        self.ended = False
+        self._came: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, path: str, done: int) -> None:
+        with self._lock:
+            if self.ended:
+                raise Stopped(f"stopped while {self.what}")
+            self._came[path] = done
+            self.report(self.before + sum(self._came.values()), self.total, self.what)
+
+
+def _one_line(error: Any) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
