@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from segmodels.data.archive import unpack
-from segmodels.data.dataset import SPLITS, ClassLabel, Dataset, Progress, Sample
+from segmodels.data.dataset import SPLITS, ClassLabel, Dataset, Finding, Progress, Sample
 from segmodels.data.disk import Report, Stop, locked, make_folder, need_space
 from segmodels.data.download import Archive, fetch, remaining
 from segmodels.data.images import read_image, read_mask
@@ -111,6 +111,10 @@ class OxfordPets(Dataset):
             raise UserError(f"{sample.id}: listed, but it has no image: expected {sample.image_path}")
         return read_image(sample.image_path)
 
+    def image_file(self, sample: Sample) -> Path | None:
+        """The picture itself; of one that is missing `read_image` says so."""
+        return sample.image_path if sample.image_path and sample.image_path.is_file() else None
+
     def read_mask(self, sample: Sample) -> np.ndarray:
         """The class ids 0 pet, 1 background, 2 border: uint8 `(height, width)`.
 
@@ -121,10 +125,38 @@ class OxfordPets(Dataset):
         if not sample.mask_path.is_file():
             raise UserError(f"{sample.id}: image has no mask: expected {sample.mask_path}")
         trimap = read_mask(sample.mask_path)
-        wrong = np.setdiff1d(np.unique(trimap), (1, 2, 3))
-        if len(wrong):
-            raise UserError(f"{sample.mask_path}: trimap value {wrong[0]} is none of 1 pet, 2 background, 3 border")
+        if (lowest := trimap.min(initial=1)) < 1 or (highest := trimap.max(initial=1)) > 3:
+            wrong = lowest if lowest < 1 else highest
+            raise UserError(f"{sample.mask_path}: trimap value {wrong} is none of 1 pet, 2 background, 3 border")
         return trimap - np.uint8(1)
+
+    def inspect(self, sample: Sample) -> list[Finding]:
+        """Values of the trimap that stand for nothing, with their share."""
+        assert sample.mask_path is not None
+        try:
+            counts = np.bincount(read_mask(sample.mask_path).ravel(), minlength=256)
+        except UserError:  # `read_mask` of this class says it
+            return []
+        wrong = [int(value) for value in np.flatnonzero(counts) if value not in (1, 2, 3)]
+        if not wrong:
+            return []
+        values, share = ", ".join(map(str, wrong[:8])), counts[wrong].sum() / counts.sum()
+        message = f"trimap values {values} on {100 * share:.3g} % of the pixels: none of 1 pet, 2 background, 3 border"
+        where = sample.mask_path.relative_to(self.root).as_posix()
+        return [Finding("wrong-value", where, message, "skipped", sample.id)]
+
+    def inspect_files(self) -> list[Finding]:
+        """Pictures and trimaps that stand in no list: they belong to no split."""
+        listed = {sample.id for split in SPLITS for sample in self.listed(split)}
+        findings = []
+        for folder, suffix in (("images", ".jpg"), ("annotations/trimaps", ".png")):
+            for path in sorted((self.root / folder).glob(f"*{suffix}")):
+                if path.stem in listed or path.name.startswith("."):  # the archive holds macOS's hidden files too
+                    continue
+                where = f"{folder}/{path.name}"
+                message = "in no list" + (_trimap_remark(path) if suffix == ".png" else "")
+                findings.append(Finding("unlisted", where, message, "not read: it belongs to no split"))
+        return findings
 
     @classmethod
     def download(
@@ -236,6 +268,15 @@ def _read_list(path: Path, taken: frozenset[str] = frozenset()) -> list[str]:
     if not names:
         raise UserError(f"{path}: the list names no picture; unpack annotations.tar.gz again")
     return sorted(names)
+
+
+def _trimap_remark(path: Path) -> str:
+    """What makes a trimap useless, as a continuation of a sentence, or ""."""
+    try:
+        values = np.unique(read_mask(path))
+    except UserError:
+        return "; it cannot be read"
+    return f"; every pixel is {values[0]}" if len(values) == 1 else ""
 
 
 def _breed(name: str) -> str:
