@@ -1,4 +1,4 @@
-"""Browse: a data set's pictures with their masks, page by page."""
+"""Browse: a data set's pictures with their masks, page by page; its figures; what is wrong with its files."""
 
 import streamlit as st
 
@@ -6,10 +6,12 @@ from segmodels.data.dataset import SPLITS
 from ui import cached, charts
 from ui.data_choice import choose_data
 from ui.frame import in_place, page, plain
+from ui.statistics_view import statistics_view
+from ui.verify_view import verify_view
 
 PER_PAGE, PER_ROW = 12, 4
 
-page("Browse", ":material/photo_library:", "The pictures of a data set with their masks laid over.")
+page("Browse", ":material/photo_library:", "A data set: its pictures and masks, its figures, its defects.")
 
 
 def main() -> None:
@@ -17,6 +19,22 @@ def main() -> None:
     if chosen is None:
         return
     name, root = chosen
+    pictures, statistics, check = st.tabs(
+        ["Pictures", "Statistics", "Check"], key="view", on_change="rerun", bind="query-params"
+    )
+    if pictures.open:
+        with pictures, in_place():
+            show_pictures(name, root)
+    if statistics.open:
+        with statistics, in_place():
+            split = st.segmented_control("Split", SPLITS, default="train", required=True, key="statistics-split")
+            statistics_view(name, root, split)
+    if check.open:
+        with check, in_place():
+            verify_view(name, root)
+
+
+def show_pictures(name: str, root: str | None) -> None:
     opened = cached.dataset(name, root)
     labels = opened.classes
 
@@ -29,7 +47,7 @@ def main() -> None:
     )
     opacity = opacity_column.slider("Mask opacity", 0, 100, 50, 5, format="%d %%", key="opacity") / 100
 
-    counts = cached.class_counts(name, root, split)
+    counts = cached.statistics(name, root, split)
     has = counts.pixels > 0
     wanted_ids = [i for i, label in enumerate(labels) if label.name in wanted]
     kept = [sid for sid, row in zip(counts.ids, has, strict=True) if all(row[i] for i in wanted_ids)]

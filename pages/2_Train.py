@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from segmodels.data.datasets import dataset_type
 from segmodels.device import device
 from segmodels.recipe import Recipe
 from segmodels.training.launch import launch
 from segmodels.training.runs import ALIVE, list_runs
+from ui import cached
+from ui.augment_strip import augment_strip
 from ui.frame import in_place, page, plain
 from ui.links import linked_selectbox
 from ui.recipe_form import recipe_form
@@ -38,7 +39,7 @@ def new_run() -> Recipe | None:
 
 
 def network(recipe: Recipe) -> None:
-    classes = len(dataset_type(recipe.data).classes)
+    classes = len(cached.dataset(recipe.data, recipe.root).classes)
     summary_view(recipe.architecture, recipe.backbone, classes, recipe.image_size, recipe.options, recipe.batch_size)
 
 
@@ -65,4 +66,5 @@ with form, in_place():
 with view, in_place():
     if recipe is not None:
         network(recipe)  # here there is room to read its drawing
+        augment_strip(recipe.data, recipe.root, recipe.augment, recipe.image_size, sampling=recipe.sampling)
     watch()

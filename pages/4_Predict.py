@@ -3,7 +3,6 @@
 import streamlit as st
 from PIL import Image
 
-from segmodels.data.datasets import DATASETS
 from segmodels.errors import UserError
 from segmodels.hub.checkpoint import read_spec
 from segmodels.prediction.masks import foreground
@@ -46,7 +45,7 @@ def picture(data: str | None):
     given = upload.file_uploader("Picture", key="upload", help="JPEG, PNG, TIFF, WebP, BMP or GIF, up to 64 megapixels")
     if given is not None:
         return given.name, given.getvalue()
-    if data not in DATASETS:
+    if not data:
         return None
     try:
         opened = cached.dataset(data, None)
@@ -62,7 +61,7 @@ def picture(data: str | None):
 def show(predictor, label: str, content) -> None:
     with st.spinner("Predicting …"):
         result = predictor(content, name=label)
-    height, width = result.mask.shape
+        height, width = result.mask.shape
     controls, chart = st.columns([1, 1], vertical_alignment="center")
     with controls:
         names = [item.name for item in result.labels]

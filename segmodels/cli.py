@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segmodels import __version__
+from segmodels import __version__, cli_datasets
 from segmodels.errors import UserError
 from segmodels.models.architectures import implied_options
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
@@ -82,13 +82,7 @@ def parser() -> argparse.ArgumentParser:
     summary.add_argument("--layers", action="store_true", help="a line for every layer, not for every stage")
 
     datasets = verbs.add_parser("datasets", help="the data sets").add_subparsers(required=True, metavar="VERB")
-    add(datasets, "list", _datasets_list, "every data set, and whether it is here")
-    download = add(datasets, "download", _datasets_download, "bring a data set from its official source")
-    download.add_argument("data", metavar="DATA")
-    prepare = add(datasets, "prepare", _datasets_prepare, "decode a data set once, at a size")
-    prepare.add_argument("data", metavar="DATA")
-    prepare.add_argument("--root", metavar="DIR")
-    prepare.add_argument("--image-size", type=int, default=256)
+    cli_datasets.add_verbs(add, datasets)
 
     train = add(verbs, "train", _train, "train a model; every field of a recipe is an option")
     _add_recipe_fields(train)
@@ -236,46 +230,6 @@ def _summary(parsed: argparse.Namespace) -> tuple[Any, str]:
         **options,
     )
     return document, summary_text(document, layers=parsed.layers)
-
-
-def _datasets_list(_: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.data.datasets import list_datasets
-
-    rows = list_datasets()
-    shown = [{**row, "classes": " ".join(row["classes"]), "here": row["root"] or row["here"]} for row in rows]
-    return rows, table(shown, ["name", "title", "classes", "train", "validation", "test", "here"])
-
-
-def _datasets_download(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.data.datasets import dataset_type
-
-    kind = dataset_type(parsed.data)
-    terminal = Terminal()
-    try:
-        folder = kind.download(terminal.progress)
-    finally:
-        terminal.close()
-    return {"data": parsed.data, "root": str(folder)}, f"{parsed.data} is in {folder}"
-
-
-def _datasets_prepare(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.data.dataset import SPLITS
-    from segmodels.data.datasets import open_dataset
-    from segmodels.data.prepare import prepare
-
-    if not 32 <= parsed.image_size <= 2048:
-        raise UserError(f"image_size={parsed.image_size}: must be a whole number, at least 32 and at most 2048")
-    dataset, terminal = open_dataset(parsed.data, parsed.root), Terminal()
-    rows: list[dict[str, Any]] = []
-    try:
-        for split in SPLITS:
-            data = prepare(dataset, split, parsed.image_size, progress=terminal.progress)
-            rows.append({"split": split, "pictures": len(data), "skipped": data.skipped})
-    finally:
-        terminal.close()
-    text = table([{**row, "skipped": len(row["skipped"])} for row in rows], ["split", "pictures", "skipped"])
-    reasons = [f"skipped in {row['split']}: {item['reason']}" for row in rows for item in row["skipped"]]
-    return {"data": parsed.data, "image_size": parsed.image_size, "splits": rows}, "\n".join([text, *reasons])
 
 
 def _train(parsed: argparse.Namespace) -> tuple[Any, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,6 +88,15 @@ def user_path(text: str | Path) -> Path:
         return path
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{str(text)[:80]!r} is no path ({' '.join(str(error).split())[:80]})") from None
+
+
+def slug(text: str, *, most: int = 60) -> str:
+    """A name of small letters, digits and dashes, safe in file names and addresses: "My Cells (2)" is "my-cells-2"."""
+    plain = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:most].strip("-")
+    if not name or re.fullmatch(r"con|nul|aux|prn|(com|lpt)\d", name):  # the latter are devices on Windows
+        return f"{name}-data".strip("-")
+    return name
 
 
 def write_text(path: Path, text: str) -> None:

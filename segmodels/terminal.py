@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
 
 from segmodels.training.reporter import Reporter, epoch_line
 
+#: Seconds between two lines on one piece of work where no bar is shown.
+QUIET = 5.0
+
 
 class Terminal(Reporter):
-    """Writes to standard error: a moving bar in a terminal, a line an epoch elsewhere."""
+    """Writes to standard error: a moving bar in a terminal; elsewhere a line an epoch, or one every few seconds."""
 
     def __init__(self) -> None:
         self.bar: tqdm | None = None
         self.what = ""
         self.shows_bars = sys.stderr.isatty()
+        self.said = time.monotonic()
 
     def note(self, text: str) -> None:
         tqdm.write(text, file=sys.stderr)
@@ -35,6 +40,10 @@ class Terminal(Reporter):
             self.close()
             if not self.shows_bars:
                 self.note(f"{what}: done")
+        elif not self.shows_bars and time.monotonic() - self.said > QUIET:
+            self.said = time.monotonic()
+            amount = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if total > 1_000_000 else f"{done} of {total}"
+            self.note(f"{what}: {amount}")
 
     def step(self, row: dict[str, Any], steps: int) -> None:
         what = f"epoch {row['epoch']}"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import configuration
 
+from tests.served import browser, page, server  # noqa: F401 (fixtures for every file)
+
 if TYPE_CHECKING:
     from segmodels.training.runs import Run
 

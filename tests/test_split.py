@@ -1,4 +1,4 @@
-"""Splitting off: stratified, stable, and never more than asked."""
+"""Splits: stratified, stable, never more than asked, no source on two sides; and the file that holds one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from segmodels.data.split import split_off
+from segmodels.data.dataset import SPLITS, Sample
+from segmodels.data.datasets import open_dataset
+from segmodels.data.split import regroup, source_of, split_by_source, split_off, use_split, write_split
 from segmodels.errors import UserError
 
 #: What seed 0 splits off thirty Abyssinians at a share of a tenth.
@@ -86,3 +90,92 @@ def test_an_impossible_share_is_refused(share):
 def test_a_negative_seed_is_refused():
     with pytest.raises(UserError, match="seed must be 0 or more, got -1"):
         split_off(["cat"] * 4, 0.5, -1)
+
+
+def of_sources(*sizes: int) -> list[Sample]:
+    """Samples of sources of these sizes, mixed."""
+    return [
+        Sample(f"{source}-{i}", source=f"s{source}")
+        for i in range(max(sizes))
+        for source in range(len(sizes))
+        if i < sizes[source]
+    ]
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=30), seed=st.integers(0, 5))
+def test_a_source_stays_on_one_side(sizes: list[int], seed: int) -> None:
+    samples = of_sources(*sizes)
+    splits = split_by_source(samples, seed=seed)
+    assert sorted(s.id for split in splits.values() for s in split) == sorted(s.id for s in samples)
+    sides = [{source_of(sample) for sample in split} for split in splits.values()]
+    assert sum(map(len, sides)) == len(sizes), "a source on two sides"
+    filled = sum(bool(side) for side in sides)
+    assert filled == min(len(sizes), 3)
+    if len(sizes) == 1:
+        assert splits["train"]
+
+
+def test_shares_are_met_as_closely_as_sources_allow() -> None:
+    splits = split_by_source([Sample(str(i)) for i in range(200)], seed=0)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 160, "validation": 20, "test": 20}
+    splits = split_by_source(of_sources(*[5] * 40), seed=1, shares={"train": 3, "validation": 1})
+    assert {name: len(split) for name, split in splits.items()} == {"train": 150, "validation": 50}
+
+
+def test_the_order_of_the_files_changes_no_side() -> None:
+    samples = of_sources(3, 1, 4, 1, 5, 9, 2, 6)
+    there, back = split_by_source(samples, seed=2), split_by_source(samples[::-1], seed=2)
+    for name in SPLITS:
+        assert {sample.id for sample in there[name]} == {sample.id for sample in back[name]}
+    assert [s.id for s in there["train"]] != [s.id for s in split_by_source(samples, seed=3)["train"]]
+
+
+def test_dealing_by_source_is_the_same_for_ever() -> None:
+    test = split_by_source([Sample(f"tile {i}") for i in range(20)], seed=0)["test"]
+    assert [sample.id for sample in test] == DEALT
+
+
+#: What seed 0 deals to the test split of twenty tiles.
+DEALT = ["tile 4", "tile 17"]
+
+
+def test_sources_by_folder_or_by_expression() -> None:
+    samples = [Sample("a/TCGA-01-x1", source="own"), Sample("a/TCGA-02-x1"), Sample("b/TCGA-01-x2")]
+    assert [s.source for s in regroup(samples, "image")] == ["", "", ""]
+    assert [s.source for s in regroup(samples, "folder")] == ["a", "a", "b"]
+    assert [s.source for s in regroup(samples, r"TCGA-\d+")] == ["TCGA-01", "TCGA-02", "TCGA-01"]
+    assert [s.source for s in regroup(samples, r"/TCGA-(\d+)")] == ["01", "02", "01"]
+    with pytest.raises(UserError, match=r"finds no source in the id 'a/TCGA-01-x1'"):
+        regroup(samples, "nothing")
+    with pytest.raises(UserError, match="none of image, folder and a regular expression"):
+        regroup(samples, "(")
+
+
+def test_a_split_file_goes_before_the_own_splits(tmp_path: Path) -> None:
+    toys = open_dataset("toy-pets")
+    ids = [sample.id for sample in toys.samples("train")]
+    path = tmp_path / "split.json"
+    write_split(path, {"train": toys.samples("train")[:3], "validation": [], "test": toys.samples("test")[:1]}, seed=7)
+    again = open_dataset("toy-pets", split_file=path)
+    assert [sample.id for sample in again.samples("train")] == ids[:3]
+    assert again.samples("validation") == []
+    assert [sample.id for sample in again.samples("test")] == ["test-0000"]
+    assert [sample.id for sample in again.listed("train")] == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "is no split file"),
+        ('{"splits": {"training": []}}', "is no split file"),
+        ('{"splits": {"train": [1]}}', "is no split file"),
+        ('{"splits": {"train": ["train-0000", "nobody"]}}', "has no sample 'nobody'"),
+        ('{"splits": {"train": ["train-0000"], "test": ["train-0000"]}}', "stands in train and in test"),
+        ('{"splits": {"test": ["train-0000", "train-0000"]}}', "stands twice in test"),
+        ("{", "not a valid JSON file"),
+    ],
+)
+def test_a_wrong_split_file_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "split.json").write_text(text)
+    with pytest.raises(UserError, match=said):
+        use_split(open_dataset("toy-pets"), tmp_path / "split.json")

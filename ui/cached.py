@@ -13,7 +13,8 @@ from PIL import Image
 from segmodels.data.dataset import Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.data.images import resize_image, resize_mask
-from segmodels.data.statistics import ClassCounts, count_classes
+from segmodels.data.statistics import Statistics, class_statistics
+from segmodels.data.verify import Report, kept_report
 from segmodels.errors import UserError
 from segmodels.files import whole
 from segmodels.hub.checkpoint import WEIGHTS
@@ -26,15 +27,24 @@ if TYPE_CHECKING:
 THUMBNAIL = 360
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, ttl=300)
+@st.cache_resource(max_entries=16, show_spinner="Looking through the data set …", ttl=300)
 def dataset(name: str, root: str | None) -> Dataset:
     """An opened data set; opened anew after five minutes, since files may have come."""
     return open_dataset(name, root or None)
 
 
-def class_counts(name: str, root: str | None, split: str) -> ClassCounts:
-    """Pixels of each class in each picture; the first time a bar shows how far the counting is."""
-    key = f"class-counts-{name}-{root}-{split}"
+def forget_data() -> None:
+    """Open data sets anew: one was removed, or is read in another form."""
+    dataset.clear()
+    thumbnail.clear()
+    report.clear()
+    for key in [key for key in st.session_state if str(key).startswith("statistics-")]:
+        del st.session_state[key]
+
+
+def statistics(name: str, root: str | None, split: str) -> Statistics:
+    """The figures of a split; the first time a bar shows how far the counting is."""
+    key = f"statistics-{name}-{root}-{split}"
     if key not in st.session_state:
         bar = st.empty()
 
@@ -42,9 +52,15 @@ def class_counts(name: str, root: str | None, split: str) -> ClassCounts:
             if done % 10 == 0:
                 bar.progress(done / total, f"{what}: {done} of {total}, the first time only")
 
-        st.session_state[key] = count_classes(dataset(name, root), split, progress)
+        st.session_state[key] = class_statistics(dataset(name, root), split, progress=progress)
         bar.empty()
     return st.session_state[key]
+
+
+@st.cache_data(max_entries=16, show_spinner=False, ttl=60)
+def report(name: str, root: str | None, since: float) -> Report | None:
+    """What the last check of a data set's files found, as long as they are the same; asked anew with another time."""
+    return kept_report(dataset(name, root))
 
 
 @st.cache_data(max_entries=2000, show_spinner=False)

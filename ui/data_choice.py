@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import streamlit as st
 
-from segmodels.data.datasets import DATASETS, dataset_type
+from segmodels.data.datasets import DATASETS, dataset_type, list_brought
+from segmodels.data.own_data import PREFIX, own_names
 from segmodels.errors import UserError
 from ui import cached
 from ui.frame import in_place, plain
 from ui.links import linked_selectbox
+from ui.own_data import add_own_data, own_settings
+
+#: The last choice of the list, in the page's address too.
+ADD = "add"
 
 
 def choose_data(*, key: str = "data") -> tuple[str, str | None] | None:
     """Widgets for a data set and its folder; returns both once it can be opened, else None after saying what to do."""
-    titles = {name: dataset_type(name).title for name in DATASETS}
-    name = linked_selectbox("Data set", list(DATASETS), key=key, format_func=lambda n: f"{titles[n]} ({n})")
+    titles = {name: f"{dataset_type(name).title} ({name})" for name in DATASETS}
+    titles |= {name: f"{name.removeprefix(PREFIX)} (your own)" for name in own_names()}
+    titles |= {name: name for name in list_brought()} | {ADD: "Add your own …"}
+    if added := st.session_state.pop(f"{key}-added", None):
+        st.session_state[key] = added
+    name = linked_selectbox("Data set", list(titles), key=key, format_func=titles.__getitem__)
+    if name == ADD:
+        if added := add_own_data(key):
+            st.session_state[f"{key}-added"] = added  # chosen before its box is drawn again
+            st.rerun()
+        return None
+    if name.startswith(PREFIX):
+        own_settings(name, key)
+    if name not in DATASETS:
+        cached.dataset(name, None)
+        return name, None
     if not DATASETS[name].needs_files:
         return name, None
     root = _folder(name, key)

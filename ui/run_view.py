@@ -11,7 +11,6 @@ import streamlit as st
 from PIL import Image
 
 from segmodels.data.dataset import ClassLabel
-from segmodels.data.datasets import dataset_type
 from segmodels.errors import UserError
 from segmodels.prediction.masks import overlay
 from segmodels.training.launch import relaunch
@@ -158,10 +157,10 @@ def _samples(run: Run, history: list[dict[str, Any]]) -> None:
             format_func=lambda value: f"{epochs[-1]}, the latest" if value == LATEST else str(value),
         )
         epoch = epochs[-1] if picked == LATEST else picked
-    labels = dataset_type(run.recipe.data).classes
     try:
-        ids = json.loads((folder / "index.json").read_text())["ids"]
-    except (OSError, ValueError, KeyError):
+        index = json.loads((folder / "index.json").read_text())
+        ids, labels = index["ids"], tuple(ClassLabel(row["name"], row["colour"]) for row in index["classes"])
+    except (OSError, ValueError, KeyError, TypeError):
         return
     for start in range(0, len(ids), 2):
         columns = st.columns(4)

@@ -7,13 +7,22 @@ from typing import Any
 
 from segmodels.data.datasets import DATASETS, dataset_type
 from segmodels.files import write_text
-from segmodels.hub.checkpoint import Spec
+from segmodels.hub.checkpoint import InputSpec, Spec
 from segmodels.models.architectures import architecture_row
 
 
 def write_card(folder: Path, spec: Spec, metrics: dict[str, Any]) -> None:
     """Write `README.md` from the spec, the figures in `metrics["validation"]` and the pictures in `previews/`."""
     write_text(folder / "README.md", card(spec, metrics, sorted((folder / "previews").glob("*.png"))))
+
+
+def _contract(seen: InputSpec) -> str:
+    size = f"{seen.size} x {seen.size} pixels"
+    if seen.mode == "tiles":
+        return (
+            f"Trained on tiles of {size}; pictures are seen as they are, so they should be of one scale with these."
+        )
+    return f"Pictures are seen at {size} and answered at their own size."
 
 
 def card(spec: Spec, metrics: dict[str, Any], previews: list[Path]) -> str:
@@ -33,7 +42,7 @@ def card(spec: Spec, metrics: dict[str, Any], previews: list[Path]) -> str:
         f"{len(spec.classes)} classes: "
         + ", ".join(f"{label.name} (`{label.colour}`)" for label in spec.classes)
         + ".",
-        f"Pictures are seen at {spec.input.size} x {spec.input.size} pixels and answered at their own size.",
+        _contract(spec.input),
         f"{row.title}: {row.paper}.",
         "",
     ]

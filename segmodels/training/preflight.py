@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError
 from segmodels.models.architectures import NAMED_WEIGHTS
 from segmodels.models.weights import given_file
@@ -11,7 +10,7 @@ from segmodels.recipe import Recipe
 
 def check(recipe: Recipe) -> None:
     """`UserError` where the data set is not there, has nothing to train or validate on, or does not fit the recipe."""
-    dataset = open_dataset(recipe.data, recipe.root, split_seed=recipe.split_seed)
+    dataset = recipe.dataset()
     for split in ("train", "validation"):
         if not dataset.samples(split):
             raise UserError(f"{recipe.data} has no pictures in its {split} split")

@@ -20,8 +20,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from segmodels.data.datasets import DATASETS, portable_name
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json, sweep, whole, write_json
+from segmodels.files import explain_disk_errors, read_json, slug, sweep, whole, write_json
 from segmodels.home import home
 from segmodels.recipe import Recipe
 
@@ -77,7 +78,7 @@ class Run:
             runs_folder_ = runs_folder()
             stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
             encoder = "" if recipe.backbone == "none" else f"-{recipe.backbone}"
-            name = f"{stamp}-{recipe.data}-{recipe.architecture}{encoder}"
+            name = f"{stamp}-{_short(recipe.data)}-{recipe.architecture}{encoder}"
             candidates: Iterator[Path] = (runs_folder_ / f"{name}{f'-{n}' if n else ''}" for n in range(1000))
         else:
             path = Path(path).expanduser()
@@ -275,3 +276,8 @@ def _number(text: str | None) -> float | int | None:
 def whereabouts() -> dict[str, Any]:
     """Which process on which host writes a run, for people to read; liveness is the lock's."""
     return {"pid": os.getpid(), "host": socket.gethostname()}
+
+
+def _short(data: str) -> str:
+    """What a data set is called in the name of a run: a folder by its last part, without prefixes and slashes."""
+    return data if data in DATASETS else slug(portable_name(data).rpartition(":")[2].rpartition("/")[2], most=40)

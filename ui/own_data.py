@@ -1,0 +1,166 @@
+"""Adding a data set of one's own: an upload, a folder of this computer, or a set from the web; and how it is read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import streamlit as st
+
+import segmodels
+from segmodels.data.add_upload import add_upload
+from segmodels.data.datasets.own import FORMS, recognise
+from segmodels.data.own_data import add_folder, own_data, remove, set_form
+from segmodels.errors import UserError
+from segmodels.files import user_path
+from ui import cached
+from ui.frame import in_place, plain
+
+#: What a picture and its labels are called in each form, for whoever has to arrange them.
+LAYOUTS = {
+    "masks": "`images/1.jpg` and `masks/1.png`, a grey or palette picture of class numbers; names in `labels.txt`",
+    "colours": "`images/1.jpg` and `masks/1.png` in colours, which `label_colors.txt`, `classes.json` or YAML names",
+    "arrays": "`images.npy` and `masks.npy`, or one `.npz` with both",
+    "labelme": "`1.jpg` and LabelMe's `1.json` beside it",
+    "coco": "pictures and one JSON in COCO's format, polygons or run lengths",
+    "via": "pictures and `via_region_data.json` of the VGG Image Annotator",
+    "voc": "`JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/` as Pascal VOC has them",
+    "monuseg": "`1.tif` and ImageScope's `1.xml` beside it, or in `Tissue Images/` and `Annotations/`",
+    "qupath": "`1.png` and QuPath's `1.geojson` beside it",
+}
+
+
+def add_own_data(key: str) -> str | None:
+    """Widgets that add a data set; returns its name once it was added."""
+    upload, folder, web = st.tabs(["Upload", "Folder", "Web"])
+    with st.expander("Which forms are understood", icon=":material/help:"):
+        st.markdown("\n".join(f"- **{FORMS[form].title}**: {layout}" for form, layout in LAYOUTS.items()))
+        st.caption(
+            "Folders named train, val and test, or list files of these names, become the splits. "
+            "Without them a tenth of the pictures is kept for testing and another for validation."
+        )
+    with upload, in_place():
+        if added := _upload(key):
+            return added
+    with folder, in_place():
+        if added := _folder(key):
+            return added
+    with web, in_place():
+        if added := _web(key):
+            return added
+    return None
+
+
+def _upload(key: str) -> str | None:
+    given = st.file_uploader(
+        "Archive of pictures and labels", type=["zip", "tar", "tgz", "gz"], key=f"{key}-archive",
+        help="A zip or tar archive of a folder in one of the forms below.",
+    )  # fmt: skip
+    if given is None:
+        return None
+    name = st.text_input("Name", value=Path(given.name).stem, key=f"{key}-archive-name")
+    if not st.button("Add this data set", type="primary", key=f"{key}-archive-add", icon=":material/add:"):
+        return None
+    bar = st.progress(0.0, "looking through the archive …")
+
+    def progress(done: int, total: int, what: str) -> None:
+        bar.progress(min(1.0, done / max(1, total)), plain(what))
+
+    return add_upload(given, name.strip() or given.name, progress=progress)
+
+
+def _folder(key: str) -> str | None:
+    if os.environ.get("SPACE_ID"):  # its visitors do not own the computer
+        st.info("Not on a hosted app: upload an archive instead.", icon=":material/info:")
+        return None
+    typed = st.text_input("Folder on this computer", key=f"{key}-folder", placeholder="/path/to/pictures/and/labels")
+    if not typed.strip():
+        return None
+    folder = user_path(typed)
+    found = recognise(folder)
+    if not found:
+        raise UserError(f"{folder}: no known form of a data set in it; the forms are listed below")
+    for form, evidence in found.items():
+        st.caption(f":material/check: {plain(FORMS[form].title)}: {plain(evidence)}")
+    if not st.button("Add this folder", type="primary", key=f"{key}-folder-add", icon=":material/add:"):
+        return None
+    return add_folder(folder, folder.name)
+
+
+def _web(key: str) -> str | None:
+    typed = st.text_input(
+        "Name",
+        key=f"{key}-web",
+        placeholder="hf://datasets/owner/name or tfds:oxford_iiit_pet",
+        help="A data set of pictures and masks on the Hugging Face Hub, or of TensorFlow Datasets.",
+    ).strip()
+    if not typed or not st.button("Bring it", type="primary", key=f"{key}-web-add", icon=":material/download:"):
+        return None
+    if not typed.startswith(("hf://", "tfds:")):
+        raise UserError(f"{typed[:80]!r} is no such name: write hf://datasets/owner/name or tfds:name")
+    _bring(typed)
+    return typed
+
+
+def _bring(name: str) -> None:
+    """Bring a set in a process of its own: this one loads no engine. Whatever reruns the page ends that process."""
+    command = [sys.executable, "-m", "segmodels", "datasets", "download", name]
+    package = str(Path(segmodels.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    said: list[str] = []
+    with (
+        st.status("Connecting …", expanded=False) as status,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"},
+        ) as process,
+    ):
+        assert process.stderr is not None
+        threading.Thread(target=lambda: said.extend(process.stderr), daemon=True).start()  # type: ignore[arg-type]
+        try:
+            while process.poll() is None:
+                time.sleep(0.5)
+                last = next((line.strip() for line in reversed(said) if line.strip()), "Connecting …")
+                status.update(label=plain(last[:120]))
+        finally:
+            process.kill()
+    if process.returncode:
+        own = [line.removeprefix("segmodels: ").strip() for line in said if line.startswith("segmodels: ")]
+        raise UserError(own[-1] if own else f"{name} could not be brought (exit code {process.returncode})")
+
+
+def own_settings(name: str, key: str) -> None:
+    """How a data set of one's own is read, and the way to be rid of it; reruns the page when either changes."""
+    record = own_data(name)
+    found = recognise(record.folder)
+    form = record.form or (next(iter(found)) if len(found) == 1 else None)
+    with st.expander(
+        f"Read as {FORMS[form].title}" if form else "Choose how it is read",
+        expanded=form is None,
+        icon=":material/folder_open:",
+    ):
+        for seen, evidence in found.items():
+            st.caption(f":material/check: {plain(FORMS[seen].title)}: {plain(evidence)}")
+        chosen = st.selectbox(
+            "Form", list(FORMS), index=list(FORMS).index(form) if form else None, key=f"{key}-form-{name}",
+            format_func=lambda name: FORMS[name].title, placeholder="More than one fits: choose",
+        )  # fmt: skip
+        if chosen is not None and chosen != form:
+            set_form(name, chosen if list(found) != [chosen] else None)
+            cached.forget_data()
+            st.rerun()
+        files = "and delete its files" if record.uploaded else "(its files stay where they are)"
+        sure = st.checkbox(f"Remove this data set {files}", key=f"{key}-sure-{name}")
+        if sure and st.button("Remove", key=f"{key}-remove-{name}", icon=":material/delete:"):
+            remove(name)
+            cached.forget_data()
+            st.rerun()
