@@ -10,7 +10,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from segmodels.data.datasets import DATASETS
+from segmodels.data.augment import parse_augmentation
+from segmodels.data.dataset import Dataset
+from segmodels.data.datasets import data_name, default_sampling, open_dataset
+from segmodels.data.datasets.own import FORMS
+from segmodels.data.tiles import Edge, Tiling
 from segmodels.errors import UserError, choose, explain
 from segmodels.files import user_path, write_text
 from segmodels.models.architectures import (
@@ -35,8 +39,10 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    data: str = Field("oxford-pets", description="name of the data set")
-    root: str | None = Field(None, description="folder of the data set, where it has files")
+    data: str = Field("oxford-pets", description="name of the data set, or a folder of your own data")
+    root: str | None = Field(None, description="folder of a named data set, where it has files")
+    form: str | None = Field(None, description="how a folder of your own is read; recognised where left out")
+    split_file: str | None = Field(None, description="a file that says which picture is in which split")
     architecture: str = Field("unet", description="name of the architecture")
     backbone: str = Field(
         PLAIN, description="encoder: none for the architecture's own, or a pretrained network; else its default"
@@ -46,7 +52,19 @@ class Recipe(BaseModel):
     )
     options: dict[str, Any] = Field(default_factory=dict, description="the architecture's own keywords")
     image_size: int = Field(256, ge=32, le=2048, description="side in pixels at which the model sees pictures")
-    sampling: Literal["resize"] = Field("resize", description="the whole picture is resized to the image size")
+    sampling: Literal["resize", "tiles"] = Field(
+        None,  # type: ignore[arg-type]
+        description="how pictures are seen: resize (whole, at the image size) or tiles (cut from them as they are); "
+        "as suits the data set where left out",
+    )
+    tile_stride: int | None = Field(
+        None, ge=1, le=2048, description="pixels from one tile to the next; the image size where left out"
+    )
+    tile_edge: Edge = Field(
+        "shift",
+        description="where a last tile is not filled: pad it by reflection, shift it back, or drop it",
+    )
+    tile_foreground: float = Field(0.0, ge=0, le=1, description="least share of a training tile that is not background")
     epochs: int = Field(20, ge=1, le=10_000, description="passes over the training pictures")
     batch_size: int = Field(8, ge=1, le=1024, description="pictures a step")
     loss: str = Field("cross_entropy+dice", description="a loss, or a weighted sum such as cross_entropy+0.5*dice")
@@ -61,7 +79,9 @@ class Recipe(BaseModel):
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="course of the learning rate after a short warm-up"
     )
-    augment: Literal["none", "light"] = Field("light", description="how training pictures are varied")
+    augment: str = Field(
+        "light", description="how training pictures are varied: a preset, or operations such as flip+rotate(degrees=15)"
+    )
     norm_momentum: float = Field(
         0.9, ge=0, lt=1, description="of the backbone's BatchNorm statistics; 0.9 suits short trainings"
     )
@@ -80,7 +100,7 @@ class Recipe(BaseModel):
     @field_validator("data")
     @classmethod
     def _known_data(cls, name: str) -> str:
-        return choose("data set", name, list(DATASETS))
+        return data_name(name)
 
     @field_validator("loss")
     @classmethod
@@ -90,12 +110,22 @@ class Recipe(BaseModel):
         parse_loss(text)
         return text
 
-    @field_validator("root", "weights")
+    @field_validator("form")
+    @classmethod
+    def _known_form(cls, name: str | None) -> str | None:
+        return name if name is None else choose("form", name, list(FORMS))
+
+    @field_validator("root", "split_file", "weights")
     @classmethod
     def _absolute(cls, path: str | None, info: ValidationInfo) -> str | None:
         """A run may be resumed from another folder than it was started in."""
         named = path is None or (info.field_name == "weights" and path in NAMED_WEIGHTS)
         return path if named else str(user_path(path))  # type: ignore[arg-type]
+
+    @field_validator("augment")
+    @classmethod
+    def _known_augmentation(cls, text: str) -> str:
+        return parse_augmentation(text).text
 
     @field_validator("class_weights")
     @classmethod
@@ -116,6 +146,28 @@ class Recipe(BaseModel):
             given = {**given, "backbone_rate": 1.0 if given["weights"] == "none" else 0.2}
         return given
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fit_to_the_data(cls, given: Any) -> Any:
+        if given.get("sampling") is None:
+            given = {**given, "sampling": default_sampling(given.get("data", "oxford-pets"))}
+        return given
+
+    @model_validator(mode="after")
+    def _tiles_fit(self) -> Recipe:
+        if self.sampling == "resize":
+            for name in ("tile_stride", "tile_edge", "tile_foreground"):
+                if (value := getattr(self, name)) != Recipe.model_fields[name].default:
+                    raise UserError(
+                        f"recipe field {name}={value!r}: sampling resize has no tiles; leave it out, or sampling=tiles"
+                    )
+        elif self.tile_stride is not None and self.tile_stride > self.image_size:
+            raise UserError(
+                f"recipe field tile_stride={self.tile_stride}: over the image_size of {self.image_size} it leaves gaps "
+                "between the tiles"
+            )
+        return self
+
     @model_validator(mode="after")
     def _network_exists(self) -> Recipe:
         check_backbone(self.architecture, self.backbone)
@@ -133,6 +185,19 @@ class Recipe(BaseModel):
                 f"least {least} pixels a side"
             )
         return self
+
+    def dataset(self) -> Dataset:
+        """The data set opened; `UserError` where it is not there."""
+        return open_dataset(
+            self.data, self.root, split_seed=self.split_seed, form=self.form, split_file=self.split_file
+        )
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How training pictures are cut; None where they are resized."""
+        if self.sampling == "resize":
+            return None
+        return Tiling(self.image_size, self.tile_stride or self.image_size, self.tile_edge, self.tile_foreground)
 
     def save(self, path: Path) -> None:
         """Write as JSON, or as YAML where the name ends so."""

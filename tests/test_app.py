@@ -170,6 +170,21 @@ def test_the_form_starts_the_recipe_it_shows(home: Path, started: list[Recipe]) 
     assert "queued" in widget(app.selectbox, "Run").options[0]
 
 
+def test_the_form_offers_tiles(home: Path, started: list[Recipe]) -> None:
+    app = opened("2_Train")
+    assert widget(app.selectbox, "Sampling").value == "resize"
+    assert not [element for element in app.number_input if element.label == "Tile stride"]
+    app = widget(app.selectbox, "Sampling").set_value("tiles").run()
+    stride = widget(app.number_input, "Tile stride")
+    assert stride.value == widget(app.number_input, "Image size").value
+    app = stride.set_value(64).run()
+    shown = app.code[0].value
+    app = widget(app.button, "Start training").click().run()
+    assert not app.exception
+    assert (started[0].sampling, started[0].tile_stride, started[0].tile_edge) == ("tiles", 64, "shift")
+    assert shown == started[0].command()
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_form_fits_every_architecture(
     architecture: str, home: Path, without_data: None, started: list[Recipe]

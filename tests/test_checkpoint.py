@@ -126,6 +126,27 @@ def test_the_spec_is_read_without_building(whole: Path) -> None:
     assert spec.input.size == 32
 
 
+@pytest.mark.parametrize("contract", [{"mode": "resize", "size": 32}, {"mode": "tiles", "size": 32, "overlap": 8}])
+def test_the_input_contract_is_written_as_it_is(checkpoint: Path, contract: dict[str, Any]) -> None:
+    change(checkpoint, input=contract)
+    assert read_spec(checkpoint).model_dump(mode="json")["input"] == contract
+
+
+@pytest.mark.parametrize(
+    ("contract", "words"),
+    [
+        ({"mode": "tiles", "size": 32}, "need an overlap of 0 to 16"),
+        ({"mode": "tiles", "size": 32, "overlap": 17}, "need an overlap of 0 to 16"),
+        ({"mode": "tiles", "size": 32, "overlap": -1}, "input.overlap=-1"),
+        ({"mode": "resize", "size": 32, "overlap": 8}, "resized have no overlap"),
+        ({"mode": "crop", "size": 32}, "'resize' or 'tiles'"),
+    ],
+)
+def test_an_input_contract_that_cannot_be(checkpoint: Path, contract: dict[str, Any], words: str) -> None:
+    change(checkpoint, input=contract)
+    assert words in refusal(checkpoint, read_spec)
+
+
 def test_a_folder_without_a_spec(tmp_path: Path, checkpoint: Path) -> None:
     assert SPEC in refusal(tmp_path)
     assert "gone" in refusal(tmp_path / "gone")

@@ -20,13 +20,16 @@ HEAVY = sorted({*ENGINES, "streamlit"})
 LIGHT = (
     "recipe", "cli", "device", "errors", "files", "home", "terminal", "hub.checkpoint", "hub.card",
     "training.runs", "training.launch", "training.losses", "training.train", "data.dataset", "data.images",
-    "data.split", "data.prepare", "data.loader", "data.augment", "data.download", "data.datasets",
-    "data.datasets.oxford_pets",
+    "data.split", "data.prepare", "data.loader", "data.augment",
+    "data.download", "data.datasets",
+    "data.ahead", "data.tiles", "data.prepared",
+    "data.datasets.oxford_pets", "data.datasets.own", "data.datasets.imported", "data.datasets.parquet",
+    "data.datasets.hub", "data.datasets.tfds", "data.own_data", "data.add_upload", "data.hub_repository", "data.verify",
     "data.datasets.toy_pets", "data.datasets.toy_nuclei", "models.architectures", "models.backbones",
     "models.features", "models.options", "models.voc", "models.weights",
     *(f"models.{row.module}" for row in ARCHITECTURES.values()),
     "evaluation.confusion", "evaluation.evaluate", "prediction.masks", "prediction.resize", "prediction.predictor",
-    "prediction.write", "worker", "models.summary_text",
+    "prediction.tiling", "prediction.write", "worker", "models.summary_text",
 )  # fmt: skip
 
 

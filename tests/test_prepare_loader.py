@@ -19,6 +19,7 @@ from PIL import Image
 from segmodels.data.augment import light
 from segmodels.data.dataset import ClassLabel, Dataset, Sample
 from segmodels.data.datasets import open_dataset
+from segmodels.data.images import read_image, read_image_at, resize_image
 from segmodels.data.loader import Loader, in_order
 from segmodels.data.prepare import Prepared, load_data, prepare
 from segmodels.errors import UserError
@@ -249,7 +250,7 @@ def test_picture_and_mask_move_together(any_orientation: bool, shape: tuple[int,
     quarters = np.repeat(np.repeat(np.array([[0, 1], [2, 5]], np.uint8), height // 2, 0), width // 2, 1)
     masks = np.stack([quarters] * count)
     images = np.stack([masks * 30 + 60] * 3, axis=-1)
-    light(images, masks, np.random.default_rng(1), any_orientation=any_orientation)
+    images, masks = light(images, masks, np.random.default_rng(1), any_orientation=any_orientation)
     ways: dict[tuple[int, ...], int] = {}
     for image, mask in zip(images[..., 0], masks, strict=True):
         assert set(np.unique(mask)) == {0, 1, 2, 5}, "masks are never mixed"
@@ -266,7 +267,7 @@ def test_picture_and_mask_move_together(any_orientation: bool, shape: tuple[int,
 
 
 def loader_threads() -> int:
-    return sum(thread.name == "loader" for thread in threading.enumerate())
+    return sum(thread.name.startswith("ahead") for thread in threading.enumerate())
 
 
 def test_the_thread_ends_with_its_iterator(home: Path) -> None:
@@ -333,3 +334,19 @@ def test_what_a_killed_process_left_is_removed(home: Path) -> None:
     again = load_data("toy-pets", split="test", image_size=32, limit=4)
     assert not left.exists()
     np.testing.assert_array_equal(np.asarray(again.images), np.asarray(data.images))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("size", [(90, 61), (1200, 800), (801, 2300)])
+def test_reading_at_a_size_is_reading_and_resizing(tmp_path: Path, size: tuple[int, int], orientation: int) -> None:
+    """A large JPEG is decoded at a part of its size, which shows no more than its own noise."""
+    ramp = np.add.outer(np.arange(size[0]), 2 * np.arange(size[1])) / 8
+    pixels = (127 + 100 * np.stack([np.sin(ramp / 9), np.cos(ramp / 7), np.sin(ramp / 5)], axis=-1)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    whole = read_image(tmp_path / "photo.jpg")
+    image, shape = read_image_at(tmp_path / "photo.jpg", 64, 64)
+    assert shape == whole.shape[:2]
+    error = np.abs(image.astype(int) - resize_image(whole, 64, 64))
+    assert error.max() == 0 if min(size) < 256 else 0 < error.mean() < 0.5

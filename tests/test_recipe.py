@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmodels import cli
+from segmodels.data.datasets.toy_nuclei import ToyNuclei
+from segmodels.data.tiles import Tiling
 from segmodels.errors import UserError
 from segmodels.models.architectures import checked_options
 from segmodels.recipe import Recipe
@@ -31,15 +33,16 @@ BOUNDS = {
     "batch_size": ((0, 1025), "at least 1 and at most 1024"),
     "learning_rate": ((0, -1.0, 11.0), "greater than 0 and at most 10"),
     "norm_momentum": ((-0.1, 1.0), "at least 0 and less than 1"),
+    "tile_foreground": ((-0.1, 1.1), "at least 0 and at most 1"),
     "seed": ((-1, 2**31), "at least 0 and at most 2147483647"),
     "split_seed": ((-1, 2**31), "at least 0 and at most 2147483647"),
     "limit": ((0, -5), "at least 1"),
 }
 CHOICES = {
-    "sampling": ("crop", "'resize'"),
+    "sampling": ("crop", "'resize' or 'tiles'"),
+    "tile_edge": ("cut", "'pad', 'shift' or 'drop'"),
     "optimizer": ("rmsprop", "'adam', 'adamw' or 'sgd'"),
     "schedule": ("step", "'cosine' or 'constant'"),
-    "augment": ("strong", "'none' or 'light'"),
     "precision": ("float16", "'float32' or 'bfloat16'"),
 }
 
@@ -73,6 +76,9 @@ def test_choices_name_what_there_is(field: str) -> None:
         ({"architecture": "u-net"}, ["architecture 'u-net'", "did you mean 'unet'"]),
         ({"backbone": "resnet"}, ["backbone", "'resnet'", "mobilenetv2"]),
         ({"loss": "dise"}, ["'dise'", "did you mean 'dice'"]),
+        ({"augment": "lite"}, ["augmentation 'lite'", "did you mean 'light'", "histology", "cutmix"]),
+        ({"augment": "flip+rotate(degrees=200)"}, ["rotate", "degrees=200", "at most 180"]),
+        ({"augment": 3}, ["augment=3"]),
         ({"loss": ""}, ["loss ''", "cross_entropy+0.5*dice"]),
         ({"weights": "imagenet"}, ["weights='imagenet'", "backbone"]),
         ({"class_weights": (1, -1, 1)}, ["class_weights", "0 or more"]),
@@ -85,6 +91,11 @@ def test_choices_name_what_there_is(field: str) -> None:
         ({"options": {"widths": (8, 8, 8, 8, 8)}}, ["widths", "width and depth"]),
         ({"options": 4}, ["options=4"]),
         ({"root": 4}, ["root=4"]),
+        ({"tile_stride": 64}, ["tile_stride=64", "sampling resize has no tiles"]),
+        ({"tile_edge": "pad"}, ["tile_edge='pad'", "sampling resize has no tiles"]),
+        ({"tile_foreground": 0.5, "sampling": "resize"}, ["tile_foreground=0.5", "sampling resize has no tiles"]),
+        ({"tile_stride": 300, "sampling": "tiles"}, ["tile_stride=300", "image_size of 256", "gaps"]),
+        ({"tile_stride": 0, "sampling": "tiles"}, ["tile_stride=0", "at least 1"]),
     ],
     ids=str,
 )
@@ -120,6 +131,17 @@ def test_weights_default_to_what_the_network_can_have() -> None:
     assert Recipe(backbone="mobilenetv2", weights="none").weights == "none"
 
 
+def test_sampling_defaults_to_what_suits_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Recipe(data="toy-nuclei").sampling == Recipe(data="toy-nuclei", sampling=None).sampling == "resize"
+    assert Recipe(data=str(tmp_path)).sampling == "resize"
+    monkeypatch.setattr(ToyNuclei, "sampling", "tiles")
+    recipe = Recipe(data="toy-nuclei")
+    assert recipe.sampling == "tiles"
+    assert recipe.tiling == Tiling(256, 256, "shift", 0.0)
+    assert "--sampling" not in recipe.command()
+    assert Recipe(data="toy-nuclei", sampling="resize").tiling is None
+
+
 def test_recipes_do_not_change() -> None:
     with pytest.raises(Exception, match="frozen"):
         Recipe().epochs = 3  # type: ignore[misc]
@@ -137,6 +159,8 @@ CASES: list[dict[str, Any]] = [
     {"architecture": "deeplabv3", "backbone": "resnet50", "options": {"aspp_rates": (12,)}},
     {"architecture": "segformer", "backbone": "mit-b0", "weights": "imagenet", "options": {"width": None}},
     {"architecture": "unet++", "options": {"deep_supervision": True, "head": 2, "widths": (8, 16, 32)}},
+    {"augment": "flip + rotate(degrees=15, probability=0.5)+blur"},
+    {"data": "toy-nuclei", "sampling": "tiles", "tile_stride": 144, "tile_edge": "drop", "tile_foreground": 0.05},
     {"root": "/daten/Tiere äöü", "seed": 2**31 - 1, "norm_momentum": 0.0, "precision": "bfloat16"},
     {
         "optimizer": "sgd",

@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from segmodels.data.datasets import DATASETS
+from segmodels.data.augment import OPERATIONS, PRESETS
+from segmodels.data.datasets import DATASETS, default_sampling
 from segmodels.errors import UserError
 from segmodels.models.architectures import (
     ARCHITECTURES,
@@ -41,6 +42,8 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 #: How the form calls them.
 ENCODERS = {PLAIN: "its own encoder", **{name: row.title for name, row in BACKBONES.items()}}
+SAMPLINGS = {"resize": "whole pictures, resized", "tiles": "tiles of the pictures as they are"}
+EDGES = {"pad": "pad by reflection", "shift": "shift back inside", "drop": "drop"}
 WEIGHTS = {"none": "none (random)", **{name: f"{name} (the whole network)" for name in PUBLISHED}}
 
 
@@ -58,7 +61,8 @@ def recipe_form() -> Recipe | None:
     )
     row = architecture_row(architecture)
     st.caption(plain(_about(row)), help=plain(row.paper))
-    backbone = fields["backbone"] = _backbone(architecture, generated=not DATASETS[data].needs_files)
+    generated = data in DATASETS and not DATASETS[data].needs_files
+    backbone = fields["backbone"] = _backbone(architecture, generated=generated)
     if backbone != PLAIN:
         fields["weights"] = _weights(architecture, backbone)
     small = SMALL.get(architecture, {}) if backbone == PLAIN else {}
@@ -84,11 +88,20 @@ def recipe_form() -> Recipe | None:
 
     with st.expander("More settings", icon=":material/tune:"):
         fields["options"] = option_widgets(architecture, backbone, fields.get("weights", "none"), small)
+        st.caption("**Pictures**")
+        fields |= _sampling(data, fields["image_size"])
         st.caption("**Training**")
         fields["loss"] = st.selectbox(
             "Loss", ["cross_entropy+dice", *LOSSES], key="loss", accept_new_options=True, help=_help("loss")
         )
-        fields["augment"] = _choice("augment", _literals("augment"), index=1)
+        fields["augment"] = st.selectbox(
+            "Augment",
+            list(PRESETS),
+            list(PRESETS).index(Recipe.model_fields["augment"].default),
+            key="augment",
+            accept_new_options=True,
+            help=_help("augment") + ", or both: light+cutmix. There are " + plain(", ".join(OPERATIONS)),
+        )
         fields["optimizer"] = _choice("optimizer", _literals("optimizer"))
         fields["schedule"] = _choice("schedule", _literals("schedule"))
         fields["precision"] = _choice("precision", _literals("precision"))
@@ -100,6 +113,18 @@ def recipe_form() -> Recipe | None:
     except UserError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
+
+
+def _sampling(data: str, size: int) -> dict[str, Any]:
+    """How pictures come to the image size: first as suits the data set; tiles with their stride."""
+    kinds = _literals("sampling")
+    first = kinds.index(default_sampling(data))
+    sampling = _choice("sampling", kinds, titles=SAMPLINGS, index=first, per=data)
+    if sampling == "resize":
+        return {"sampling": sampling}
+    stride = _number("tile_stride", size, high=size, per=f"{data}-{size}")
+    edge = _choice("tile_edge", _literals("tile_edge"), index=_literals("tile_edge").index("shift"), titles=EDGES)
+    return {"sampling": sampling, "tile_stride": None if stride == size else stride, "tile_edge": edge}
 
 
 def _about(row: Architecture) -> str:
@@ -154,7 +179,9 @@ def _choice(
     )
 
 
-def _number(field: str, value: int, *, step: int = 1, low: int | None = None, per: str = "") -> int:
+def _number(
+    field: str, value: int, *, step: int = 1, low: int | None = None, high: int | None = None, per: str = ""
+) -> int:
     """A whole number within the recipe's own bounds; `per` keeps a value of its own for each data set."""
     bounds: dict[str, Any] = {}
     for constraint in Recipe.model_fields[field].metadata:
@@ -163,7 +190,7 @@ def _number(field: str, value: int, *, step: int = 1, low: int | None = None, pe
         st.number_input(
             _title(field),
             low if low is not None else bounds.get("ge"),
-            bounds.get("le"),
+            high if high is not None else bounds.get("le"),
             value,
             step=step,
             key=f"{field}-{per}",

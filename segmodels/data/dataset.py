@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from segmodels.data.images import read_image, read_mask
+from segmodels.data.images import read_image, read_image_at, read_mask, resize_image, resize_mask
 from segmodels.errors import UserError, choose
 from segmodels.files import user_path
 
@@ -103,6 +103,11 @@ class Dataset(ABC):
         #: The samples of each split where a split file was given (`segmodels.data.split`).
         self.given_split: dict[str, list[Sample]] | None = None
 
+    @property
+    def background(self) -> int | None:
+        """The id of the class called background; None where every class stands for something."""
+        return next((number for number, label in enumerate(self.classes) if label.name == "background"), None)
+
     @abstractmethod
     def listed(self, split: str) -> list[Sample]:
         """The samples of "train", "validation" or "test" as the data set itself splits them, in a fixed order."""
@@ -148,18 +153,38 @@ class Dataset(ABC):
         """Picture and mask, checked against each other and the classes. Raises `UserError` that names the sample."""
         image = self.read_image(sample)
         mask = self.read_mask(sample)
-        if image.shape[:2] != mask.shape:
-            (h, w), (mh, mw) = image.shape[:2], mask.shape
+        self._check(sample, image.shape[:2], mask)
+        return image, mask
+
+    def read_at(self, sample: Sample, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """`read`, brought to `size` x `size` pixels; quicker than both, where the picture is a file of its own."""
+        path = self.image_file(sample)
+        if path is None:
+            image, mask = self.read(sample)
+            return resize_image(image, size, size), resize_mask(mask, size, size)
+        image, shape = read_image_at(path, size, size)
+        mask = self.read_mask(sample)
+        self._check(sample, shape, mask)
+        return image, resize_mask(mask, size, size)
+
+    def image_file(self, sample: Sample) -> Path | None:
+        """The file that `read_image` reads as it is; None where a picture comes to be in another way."""
+        return sample.image_path if type(self).read_image is Dataset.read_image else None
+
+    def _check(self, sample: Sample, shape: tuple[int, ...], mask: np.ndarray) -> None:
+        if shape != mask.shape:
+            (h, w), (mh, mw) = shape, mask.shape
             raise UserError(f"{sample.id}: the picture is {w}x{h} but its mask is {mw}x{mh}; they must be of one size")
-        # Counting is ten times as fast as sorting.
-        present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+        # The highest value alone is found in no time; counting is ten times as fast as sorting.
+        if mask.max(initial=0) < len(self.classes):
+            return
+        present = np.flatnonzero(np.bincount(mask.ravel()))
         wrong = np.setdiff1d(present, [*range(len(self.classes)), IGNORE])
         if len(wrong):
             raise UserError(
                 f"{sample.id}: mask value {wrong[0]} is no class of {self.name} "
                 f"(0 to {len(self.classes) - 1}, {IGNORE} for ignore)"
             )
-        return image, mask
 
     def fingerprint(self, samples: Iterable[Sample]) -> str:
         """A digest of the content of these samples: it changes when a byte of them does, and not when they move."""

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from segmodels.data.ahead import ahead
 from segmodels.data.dataset import SPLITS, Dataset, Sample
-from segmodels.data.datasets import open_dataset
+from segmodels.data.datasets import data_name
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.prediction.predictor import Predictor
 from segmodels.prediction.resize import bands, resize_logits
 from segmodels.recipe import Recipe
-from segmodels.training.losses import make_loss
+from segmodels.training.losses import Loss, make_loss
 from segmodels.training.reporter import Reporter
 
-#: Pictures a forward pass.
-BATCH = 8
+#: Pictures a forward pass, and threads that read them.
+BATCH, READERS = 8, 2
 
 
 def evaluate(
@@ -38,9 +39,10 @@ def evaluate(
     """Evaluate a model on a split of a data set.
 
     The model sees each picture at the scale of its input contract. At `native` its logits are resized to the mask's own
-    size and compared there; at `model` the mask is resized (nearest) to the model's size. One confusion matrix is
-    accumulated over the split, and every pixel figure but `loss` comes from it; `loss` is the recipe's, at the model's
-    size. Samples that cannot be read are skipped and named to the reporter. Memory does not grow with the split.
+    size and compared there; at `model` the mask is resized (nearest) to the model's size. A model of tiles sees
+    pictures at their own size, where both are the same. One confusion matrix is accumulated over the split, and every
+    pixel figure but `loss` comes from it; `loss` is the recipe's, at the size at which the model sees. Samples that
+    cannot be read are skipped and named to the reporter. Memory does not grow with the split.
 
     Args:
         model: a `Predictor`, a checkpoint directory, a run or its id.
@@ -56,27 +58,24 @@ def evaluate(
     """
     choose("comparison size", at, ("native", "model"))
     predictor = model if isinstance(model, Predictor) else Predictor(model)
-    recipe = _recipe(predictor, data)
-    dataset = open_dataset(recipe.data, recipe.root if root is None else root, split_seed=recipe.split_seed)
+    recipe = _recipe(predictor, data, root)
+    dataset = recipe.dataset()
     _check_classes(predictor, dataset)
     samples = dataset.samples(choose("split", split, SPLITS))
     reporter = reporter or Reporter()
 
-    size, classes = predictor.spec.input.size, len(predictor.labels)
+    classes = len(predictor.labels)
     if recipe.class_weights is not None and len(recipe.class_weights) != classes:
         raise UserError(f"the recipe has {len(recipe.class_weights)} class weights for {classes} classes")
     loss_of = make_loss(recipe.loss, recipe.class_weights)
     confusion, losses, images, began = ConfusionMatrix(classes), 0.0, 0, time.perf_counter()
-    for batch in _batches(dataset, samples, size, at, reporter):
-        pictures = np.stack([example.image for example in batch])
-        missing = BATCH - len(pictures)  # every pass of one shape, so that nothing is compiled twice
-        logits = predictor.logits(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
-        losses += float(loss_of(np.stack([example.small_mask for example in batch]), logits)) * len(batch)
-        for example, scores in zip(batch, logits, strict=True):
-            for rows in bands(example.mask.shape[0]):
-                prediction = resize_logits(scores, *example.mask.shape, rows=rows).argmax(axis=-1)
-                confusion.add(example.mask[rows], prediction)
-        images += len(batch)
+    if predictor.spec.input.mode == "tiles":
+        passes = _native(predictor, dataset, samples, loss_of, confusion, reporter)
+    else:
+        passes = _resized(predictor, dataset, samples, at, loss_of, confusion, reporter)
+    for loss, count in passes:
+        losses += loss * count
+        images += count
         reporter.progress(images, len(samples), f"evaluating {split}")
     if not images:
         raise UserError(f"no usable picture in the {split} split of {recipe.data}")
@@ -104,49 +103,78 @@ class _Example:
         self.mask = mask if at == "native" else self.small_mask
 
 
-def _batches(
-    dataset: Dataset, samples: list[Sample], size: int, at: str, reporter: Reporter
-) -> Iterator[list[_Example]]:
-    """Read ahead in threads, a few batches at most, and leave out what cannot be read."""
+def _resized(
+    predictor: Predictor,
+    dataset: Dataset,
+    samples: list[Sample],
+    at: str,
+    loss_of: Loss,
+    confusion: ConfusionMatrix,
+    reporter: Reporter,
+) -> Iterator[tuple[float, int]]:
+    """Count every picture, seen at the model's size; yields the loss of each batch and its pictures."""
+    size = predictor.spec.input.size
+    examples = _usable(dataset, samples, reporter, lambda image, mask: _Example(image, mask, size, at), 2 * BATCH)
+    while batch := list(itertools.islice(examples, BATCH)):
+        pictures = np.stack([example.image for example in batch])
+        missing = BATCH - len(pictures)  # every pass of one shape, so that nothing is compiled twice
+        logits = predictor.logits(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
+        for example, scores in zip(batch, logits, strict=True):
+            for rows in bands(example.mask.shape[0]):
+                prediction = resize_logits(scores, *example.mask.shape, rows=rows).argmax(axis=-1)
+                confusion.add(example.mask[rows], prediction)
+        yield float(loss_of(np.stack([example.small_mask for example in batch]), logits)), len(batch)
 
-    def read(sample: Sample) -> _Example | str:
+
+def _native(
+    predictor: Predictor,
+    dataset: Dataset,
+    samples: list[Sample],
+    loss_of: Loss,
+    confusion: ConfusionMatrix,
+    reporter: Reporter,
+) -> Iterator[tuple[float, int]]:
+    """Count every picture, seen as it is; yields the loss of each and 1.
+
+    The loss of a picture that goes through the network in tiles is the mean over its bands, by their pixels.
+    """
+    for image, mask in _usable(dataset, samples, reporter, lambda *pair: pair, READERS + 1):
+        result, loss = predictor(image), 0.0
+        whole = isinstance(result.scores, np.ndarray)
+        for rows, logits in [(slice(None), result.logits)] if whole else result.bands():
+            confusion.add(mask[rows], logits.argmax(axis=-1))
+            loss += float(loss_of(mask[None, rows], logits[None])) * len(logits) / len(mask)
+        yield loss, 1
+
+
+def _usable(
+    dataset: Dataset, samples: list[Sample], reporter: Reporter, make: Callable[..., Any], waiting: int
+) -> Iterator[Any]:
+    """What `make` makes of picture and mask, read ahead in threads; what cannot be read is left out and named."""
+
+    def read(sample: Sample) -> Any:
         try:
-            return _Example(*dataset.read(sample), size, at)
+            return make(*dataset.read(sample))
         except UserError as error:
             return str(error)
 
-    batch: list[_Example] = []
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for result in _ahead(pool, read, samples):
+    with closing(ahead(read, samples, threads=READERS, waiting=waiting)) as results:
+        for result in results:
             if isinstance(result, str):
                 reporter.note(f"skipped: {result}")
-                continue
-            batch.append(result)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
+            else:
+                yield result
 
 
-def _ahead(pool: ThreadPoolExecutor, read: Callable[[Sample], Any], samples: list[Sample]) -> Iterator[Any]:
-    """Results in order, of which no more than two batches wait: memory does not grow with the split."""
-    waiting: deque[Future] = deque()
-    for sample in samples:
-        waiting.append(pool.submit(read, sample))
-        if len(waiting) > 2 * BATCH:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _recipe(predictor: Predictor, data: str | None) -> Recipe:
+def _recipe(predictor: Predictor, data: str | None, root: str | Path | None) -> Recipe:
     """What the model was trained by; the run's own recipe, where there is one, also knows the folder of the data."""
     fields: dict[str, Any] = predictor.spec.recipe
     if predictor.path.name == "best" and (predictor.path.parent / "recipe.json").is_file():
         fields = Recipe.load(predictor.path.parent / "recipe.json").model_dump()
-    if data and data != fields.get("data"):
-        fields = {**fields, "data": data, "root": None}
+    if data and data_name(data) != fields.get("data"):
+        fields = {**fields, "data": data, "root": None, "form": None, "split_file": None}
+    if root is not None:
+        fields = {**fields, "root": str(root)}
     return Recipe(**{**fields, "weights": "none"})
 
 

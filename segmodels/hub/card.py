@@ -19,9 +19,7 @@ def write_card(folder: Path, spec: Spec, metrics: dict[str, Any]) -> None:
 def _contract(seen: InputSpec) -> str:
     size = f"{seen.size} x {seen.size} pixels"
     if seen.mode == "tiles":
-        return (
-            f"Trained on tiles of {size}; pictures are seen as they are, so they should be of one scale with these."
-        )
+        return f"Trained on tiles of {size}; pictures are seen as they are, so they should be of one scale with these."
     return f"Pictures are seen at {size} and answered at their own size."
 
 

@@ -10,7 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError, explain
@@ -46,10 +54,27 @@ class ClassSpec(_Part):
 
 
 class InputSpec(_Part):
-    """The input contract: the whole picture is resized to `size` x `size`, logits back to the picture's own size."""
+    """The input contract: at what scale the model sees a picture.
 
-    mode: Literal["resize"]
+    "resize": the whole picture at `size` x `size`, and the logits resized back to the picture's own size. "tiles": the
+    picture as it is, whole where it is small enough, else in tiles of `size` that share `overlap` pixels.
+    """
+
+    mode: Literal["resize", "tiles"]
     size: int = Field(ge=32, le=2048)
+    overlap: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> InputSpec:
+        if self.mode == "resize" and self.overlap is not None:
+            raise ValueError("pictures that are resized have no overlap")
+        if self.mode == "tiles" and (self.overlap is None or self.overlap > self.size // 2):
+            raise ValueError(f"tiles of {self.size} pixels need an overlap of 0 to {self.size // 2}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in serialise(self).items() if value is not None}
 
 
 class Spec(_Part):
@@ -64,6 +89,12 @@ class Spec(_Part):
     @property
     def labels(self) -> tuple[ClassLabel, ...]:
         return tuple(ClassLabel(c.name, c.colour) for c in self.classes)
+
+
+def input_spec(mode: Literal["resize", "tiles"], size: int) -> InputSpec:
+    """The input contract of a model trained on pictures resized to `size`, or on tiles of that size."""
+    # A quarter on each side: neighbours then see most of what lies around a pixel they share.
+    return InputSpec(mode=mode, size=size, overlap=size // 8 * 2 if mode == "tiles" else None)
 
 
 def read_spec(folder: str | Path) -> Spec:

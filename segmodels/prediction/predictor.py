@@ -1,9 +1,9 @@
-"""`Predictor`: from any picture to its mask at the picture's own size."""
+"""`Predictor`: from any picture to its mask at the picture's own size, at the scale that the model was trained for."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +18,19 @@ from segmodels.errors import UserError
 from segmodels.hub.checkpoint import load_checkpoint
 from segmodels.prediction import masks
 from segmodels.prediction.resize import bands, resize_logits
+from segmodels.prediction.tiling import tiled_logits
 from segmodels.training.runs import find_checkpoint
 
 if TYPE_CHECKING:
     from segmodels.backend import keras
 
 Picture = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
+
+#: Rows of a picture and their logits, float32 `(rows, width, classes)`, from top to bottom.
+Bands = Iterator[tuple[slice, np.ndarray]]
+
+#: A model of tiles sees a picture of no more pixels whole, at once: a U-Net of 64 channels takes some 2 GB for that.
+WHOLE_PIXELS = 1_500_000
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,14 @@ class Result:
 
     Attributes:
         image: the picture, uint8 RGB `(height, width, 3)`.
-        scores: logits at the model's size, float32 `(size, size, classes)`; all below is at the picture's size.
+        scores: logits, float32 `(h, w, classes)`, of the model's size or the picture's; or, where a picture is so large
+            that it went through the network in tiles, a function that predicts it anew a band at a time. All below is
+            at the picture's size.
         labels: the classes.
     """
 
     image: np.ndarray
-    scores: np.ndarray
+    scores: np.ndarray | Callable[[], Bands]
     labels: tuple[ClassLabel, ...]
 
     @property
@@ -53,10 +62,9 @@ class Result:
     @cached_property
     def _answer(self) -> tuple[np.ndarray, np.ndarray]:
         """Mask and confidence, band by band: no array of all classes at the picture's size is made."""
-        height, width = self.image.shape[:2]
-        mask, confidence = np.empty((height, width), np.uint8), np.empty((height, width), np.float32)
-        for rows in bands(height):
-            logits = resize_logits(self.scores, height, width, rows=rows)
+        shape = self.image.shape[:2]
+        mask, confidence = np.empty(shape, np.uint8), np.empty(shape, np.float32)
+        for rows, logits in self.bands():
             mask[rows] = logits.argmax(axis=-1)
             confidence[rows] = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1)
         return mask, confidence
@@ -64,7 +72,17 @@ class Result:
     @cached_property
     def logits(self) -> np.ndarray:
         """Float32 `(height, width, classes)`."""
-        return resize_logits(self.scores, *self.image.shape[:2])
+        return np.concatenate([logits for _, logits in self.bands()])
+
+    def bands(self) -> Bands:
+        """The logits a band of rows at a time: what a large picture has in memory at once."""
+        scores = vars(self).get("logits", self.scores)
+        if callable(scores):
+            yield from scores()
+            return
+        height, width = self.image.shape[:2]
+        for rows in bands(height):
+            yield rows, resize_logits(scores, height, width, rows=rows)
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -107,15 +125,24 @@ class Predictor:
     def __call__(self, picture: Picture, *, name: str | None = None) -> Result:
         """Predict one picture: a path, the bytes of a file, an open file, a Pillow image or an RGB array.
 
-        It is resized to the size that the model was trained to see, and the logits back to the picture's size.
-        `name` is what messages call the picture. Raises `UserError` where it is no picture.
+        By the model's input contract it is resized to the size that the model was trained to see, and the logits back
+        to the picture's own; or it is seen as it is, whole or, over `WHOLE_PIXELS`, in tiles, which are predicted when
+        the mask is first asked for. `name` is what messages call it. Raises `UserError` where it is no picture.
         """
         image = _as_rgb(picture, name)
-        size = self.spec.input.size
-        return Result(image, self.logits(resize_image(image, size, size)[None])[0], self.labels)
+        return Result(image, self._scores(image), self.labels)
+
+    def _scores(self, image: np.ndarray) -> np.ndarray | Callable[[], Bands]:
+        contract = self.spec.input
+        if contract.mode == "resize":
+            return self.logits(resize_image(image, contract.size, contract.size)[None])[0]
+        height, width = image.shape[:2]
+        if height * width <= WHOLE_PIXELS:
+            return self.logits(image[None])[0]
+        return lambda: tiled_logits(self.logits, image, contract.size, contract.overlap or 0)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Logits of a batch at the model's size: uint8 `(batch, size, size, 3)` to float32 `(…, classes)`."""
+        """Logits of a batch of any one size: uint8 `(batch, height, width, 3)` to float32 `(…, classes)`."""
         with self._turn:
             return np.asarray(self._compiled(images))
 

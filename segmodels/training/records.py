@@ -61,9 +61,12 @@ class Samples:
         self.indices = sorted({int(i) for i in np.linspace(0, len(data) - 1, SAMPLES)})
         self.folder.mkdir(exist_ok=True)
         for number, index in enumerate(self.indices):
-            write_image(self.folder / f"{number}-image.png", data.images[index])
-            write_indexed_mask(self.folder / f"{number}-truth.png", data.masks[index], self.labels)
-        write_json(self.folder / "index.json", {"ids": [data.ids[index] for index in self.indices]})
+            image, mask = data[index]
+            write_image(self.folder / f"{number}-image.png", image)
+            write_indexed_mask(self.folder / f"{number}-truth.png", mask, self.labels)
+        classes = [{"name": label.name, "colour": label.colour} for label in self.labels]
+        ids = [data.ids[index] for index in self.indices]
+        write_json(self.folder / "index.json", {"ids": ids, "classes": classes})
 
     def write(self, epoch: int, predictions: dict[int, np.ndarray]) -> None:
         """Keep the predicted class ids, uint8 `(size, size)`, of the sampled indices."""
@@ -72,7 +75,7 @@ class Samples:
 
     def previews(self, data: Prepared, predictions: dict[int, np.ndarray]) -> list[np.ndarray]:
         """Picture, truth and prediction side by side, uint8 `(size, 3 * size, 3)`, of each sample."""
-        return [_side_by_side(data.images[i], data.masks[i], predictions[i], self.labels) for i in self.indices]
+        return [_side_by_side(*data[index], predictions[index], self.labels) for index in self.indices]
 
 
 def save_best(

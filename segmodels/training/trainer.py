@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from segmodels.backend import backend_name, clear, keras
-from segmodels.data.datasets import open_dataset
+from segmodels.data.dataset import SPLITS
+from segmodels.data.datasets import portable_name
 from segmodels.data.loader import Loader, in_order
 from segmodels.data.prepare import prepare
+from segmodels.data.split import write_split
+from segmodels.data.tiles import Tiling
 from segmodels.errors import UserError
 from segmodels.evaluation.confusion import ConfusionMatrix
-from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, InputSpec, Spec
+from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, Spec, input_spec
 from segmodels.models.architectures import published
 from segmodels.models.build import build
 from segmodels.recipe import Recipe
@@ -92,10 +95,15 @@ class Trainer:
     def _load_data(self) -> None:
         recipe = self.recipe
         self.update(phase="preparing the data")
-        dataset = open_dataset(recipe.data, recipe.root, split_seed=recipe.split_seed)
+        dataset = recipe.dataset()
         self.labels = dataset.classes
-        self.train = prepare(dataset, "train", recipe.image_size, limit=recipe.limit, progress=self._progress)
-        self.validation = prepare(dataset, "validation", recipe.image_size, progress=self._progress)
+        if not (self.run.path / "split.json").exists():
+            write_split(self.run.path / "split.json", {split: dataset.samples(split) for split in SPLITS})
+        size, tiling = recipe.image_size, recipe.tiling
+        # Of the tiles to validate on each pixel lies in just one: none counts twice, and what is filled up is ignored.
+        once = tiling and Tiling(size, stride=size, edge="pad")
+        self.train = prepare(dataset, "train", size, tiling=tiling, limit=recipe.limit, progress=self._progress)
+        self.validation = prepare(dataset, "validation", size, tiling=once, progress=self._progress)
         for data in (self.train, self.validation):
             for skipped in data.skipped:
                 self.reporter.note(f"skipped in {data.split}: {skipped['reason']}")
@@ -126,7 +134,7 @@ class Trainer:
         if published(recipe.weights) and not resume:
             from segmodels.models.voc import unfold_batch_norm
 
-            unfold_batch_norm(self.model, self.train.images[:16])
+            unfold_batch_norm(self.model, self.train.read(slice(0, 16))[0])
         self.optimizer = make_optimizer(recipe, self.model)
         self.position = load_state(self.run.last, self.model, self.optimizer) if resume else Position()
         loss = make_loss(recipe.loss, recipe.class_weights)
@@ -137,8 +145,10 @@ class Trainer:
                 name=recipe.architecture, backbone=recipe.backbone, classes=len(self.labels), options=recipe.options
             ),
             classes=[ClassSpec(name=label.name, colour=label.colour) for label in self.labels],
-            input=InputSpec(mode=recipe.sampling, size=recipe.image_size),
-            recipe={**recipe.model_dump(mode="json"), "root": None},  # a folder of this machine says nothing elsewhere
+            input=input_spec(recipe.sampling, recipe.image_size),
+            # A folder of this machine says nothing elsewhere.
+            recipe=recipe.model_dump(mode="json")
+            | {"root": None, "split_file": None, "data": portable_name(recipe.data)},
         )
         self.update(parameters=self.model.count_params())
 
