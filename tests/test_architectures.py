@@ -97,6 +97,26 @@ def test_backbones_have_their_parameters_and_strides(name: str) -> None:
     assert [tuple(found.shape[1:3]) for found in maps] == [(64 // stride, 96 // stride) for stride in strides]
 
 
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_no_backbone_has_convolutions_in_groups(name: str) -> None:
+    """Keras' TensorFlow computes them by a function that XLA compiles: slow, and in no ONNX file."""
+    for layer in backbone_network(BACKBONES[name]).layers:
+        assert getattr(layer, "groups", 1) == 1, layer.name
+
+
+def test_convnexts_depthwise_convolutions_are_keras_own() -> None:
+    published = zoo.shake(
+        keras.applications.ConvNeXtTiny(
+            include_top=False, weights=None, input_shape=(None, None, 3), include_preprocessing=False
+        )
+    )
+    images = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype(np.float32)
+    ours = adapt(published, BACKBONES["convnexttiny"], 32)
+    np.testing.assert_allclose(ours(images), published(images), atol=1e-5)
+    assert {type(layer).__name__ for layer in ours.layers} >= {"DepthwiseConv2D", "Gelu"}
+    assert ours.count_params() == published.count_params()
+
+
 @pytest.mark.parametrize("stride", [16, 8])
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_dilated_backbones_compute_what_they_did_before(name: str, stride: int) -> None:

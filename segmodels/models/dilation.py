@@ -13,6 +13,7 @@ from typing import Any
 
 from segmodels.backend import keras, ops
 from segmodels.errors import UserError
+from segmodels.models import portable
 from segmodels.models.backbones import Backbone
 from segmodels.models.layers import register
 
@@ -29,14 +30,18 @@ def adapt(network: keras.Model, row: Backbone, output_stride: int, *, centred: b
         raise UserError(f"output_stride={output_stride}: must be one of {', '.join(map(str, OUTPUT_STRIDES))}")
     config = network.get_config()
     changed = _without_own_scaling(config) | _with_whole_sizes(config, row)
+    changed |= portable.depthwise(config) | portable.gelu(config)
     changed |= centred and _centred(config)
     changed |= _dilated(config, output_stride)
     if not changed:
         return network
-    made = keras.Model.from_config(config, custom_objects={"DilatedPooling": DilatedPooling})
+    made = keras.Model.from_config(config, custom_objects={"DilatedPooling": DilatedPooling, "Gelu": portable.Gelu})
     for layer, source in zip(made.layers, network.layers, strict=True):
         if layer.weights:
-            layer.set_weights(source.get_weights())
+            weights = source.get_weights()
+            if type(source) is keras.layers.Conv2D and type(layer) is not type(source):  # see `portable.depthwise`
+                weights[0] = weights[0].transpose(0, 1, 3, 2)
+            layer.set_weights(weights)
     return made
 
 
