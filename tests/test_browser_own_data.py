@@ -45,9 +45,11 @@ def test_a_zip_of_each_form_is_trained_on(server: Server, page: Page, tmp_path: 
         page.get_by_text("The same as a command").click()
         expect(page.get_by_test_id("stCode").first).to_contain_text(f"--data own:{form}-set")
         choose(page, "Backbone", "its own encoder")  # whose weights are not downloaded
+        expect(page.get_by_test_id("stCode").first).to_contain_text("--option width=16")
         number(page, "Image size", 32)
         number(page, "Epochs", 1)
         page.get_by_role("button", name="Start training").click()
+        expect(page.get_by_text(re.compile(rf"\d+-{form}-set-unet · "))).to_be_visible()
         expect(badge(page)).to_contain_text("finished")
         no_traceback(page)
     assert len(server.runs()) == len(FORMS)

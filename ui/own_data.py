@@ -70,7 +70,10 @@ def _upload(key: str) -> str | None:
     def progress(done: int, total: int, what: str) -> None:
         bar.progress(min(1.0, done / max(1, total)), plain(what))
 
-    return add_upload(given, name.strip() or given.name, progress=progress)
+    try:
+        return add_upload(given, given.name, wished=name.strip(), progress=progress)
+    finally:
+        bar.empty()
 
 
 def _folder(key: str) -> str | None:

@@ -18,13 +18,19 @@ from segmodels.files import write_json
 
 
 def add_upload(
-    source: Path | BinaryIO, name: str, *, progress: Progress | None = None, stop: Stop | None = None
+    source: Path | BinaryIO,
+    name: str,
+    *,
+    wished: str = "",
+    progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> str:
     """Unpack an archive that somebody uploaded and keep it; returns `own:NAME`.
 
     Args:
         source: a zip or tar archive, hostile until checked.
-        name: what the file was called.
+        name: what the file is called.
+        wished: what the data set shall be called, if not like the file.
 
     Raises:
         UserError: a refused or damaged archive, too little space, or no known form in it; nothing is left.
@@ -35,7 +41,7 @@ def add_upload(
         unpack_upload(source, beside, name=name, progress=progress, stop=stop)
         if not recognise(beside):
             raise UserError(f"{name} holds no data set in a known form: arrange it as one of {', '.join(FORMS)}")
-        with free_name(name) as short:
+        with free_name(wished or name) as short:
             beside.rename(own_folder() / short)
             write_json(own_folder() / f"{short}.json", {"folder": None, "form": None})
     finally:
