@@ -87,9 +87,10 @@ def download(parsed: argparse.Namespace) -> tuple[Any, str]:
 
 
 def prepare_all(parsed: argparse.Namespace) -> tuple[Any, str]:
-    """`datasets prepare`."""
+    """`datasets prepare`: resized, or at native size where networks see the data set in tiles."""
     from segmodels.data.dataset import SPLITS
     from segmodels.data.prepare import prepare
+    from segmodels.data.tiles import Tiling
 
     if not 32 <= parsed.image_size <= 2048:
         raise UserError(f"image_size={parsed.image_size}: must be a whole number, at least 32 and at most 2048")
@@ -97,11 +98,18 @@ def prepare_all(parsed: argparse.Namespace) -> tuple[Any, str]:
     rows: list[dict[str, Any]] = []
     try:
         for name in SPLITS:
-            data = prepare(dataset, name, parsed.image_size, progress=terminal.progress)
-            rows.append({"split": name, "pictures": len(data), "skipped": data.skipped})
+            if not dataset.samples(name):
+                continue
+            size = parsed.image_size
+            tiling = Tiling(size, size) if dataset.sampling == "tiles" else None
+            data = prepare(dataset, name, size, tiling=tiling, progress=terminal.progress)
+            pictures = len(dataset.samples(name)) - len(data.skipped)
+            row = {"split": name, "pictures": pictures, "skipped": data.skipped}
+            rows.append(row | ({"tiles": len(data)} if tiling else {}))
     finally:
         terminal.close()
-    text = table([{**row, "skipped": len(row["skipped"])} for row in rows], ["split", "pictures", "skipped"])
+    columns = ["split", "pictures", *(["tiles"] if dataset.sampling == "tiles" else []), "skipped"]
+    text = table([{**row, "skipped": len(row["skipped"])} for row in rows], columns)
     reasons = [f"skipped in {row['split']}: {item['reason']}" for row in rows for item in row["skipped"]]
     return {"data": parsed.data, "image_size": parsed.image_size, "splits": rows}, "\n".join([text, *reasons])
 

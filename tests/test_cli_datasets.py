@@ -14,6 +14,7 @@ import pytest
 from segmodels.cli import main
 from segmodels.data.dataset import SPLITS
 from segmodels.data.datasets import open_dataset
+from tests.own_forms import write_form
 from tests.small_pets import write_small_pets
 
 
@@ -164,3 +165,29 @@ def test_list_and_prepare_as_before(pets: Path, home: Path, capsys: pytest.Captu
         ("train", 5), ("validation", 2), ("test", 3)
     ]  # fmt: skip
     shutil.rmtree(home)
+
+
+def test_slides_are_prepared_at_their_own_size(
+    home: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = data_folder / "monuseg"
+    found = document(capsys, "datasets", "prepare", "monuseg", "--root", root, "--image-size", 256)
+    # Slides of 1000 x 1000 pixels: 4 x 4 tiles each.
+    assert [(row["split"], row["pictures"], row["tiles"]) for row in found["splits"]] == [
+        ("train", 11, 176), ("validation", 2, 32), ("test", 6, 96)
+    ]  # fmt: skip
+    stored = sum(path.stat().st_size for path in (home / "prepared").rglob("images.bin"))
+    assert stored == 19 * 1000 * 1000 * 3, "every pixel once"
+
+
+def test_a_form_is_converted_and_back(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_form("via", tmp_path / "via")
+    for form, made in (("labelme", "a"), ("coco", "b"), ("voc", "c"), ("masks", "d")):
+        report = document(capsys, "datasets", "convert", folder, tmp_path / made, "--to", form)
+        assert (report["form"], report["left_out"]) == (form, [])
+        folder = tmp_path / made
+    first, last = open_dataset(str(tmp_path / "via")), open_dataset(str(tmp_path / "d"))
+    assert [label.name for label in last.classes] == ["background", "cell", "gland"]
+    for split in SPLITS:
+        pairs = zip(first.samples(split), last.samples(split), strict=True)
+        assert all((first.read_mask(a) == last.read_mask(b)).all() for a, b in pairs)
