@@ -201,7 +201,12 @@ def convert(parsed: argparse.Namespace) -> tuple[Any, str]:
         document = write(dataset, out, parsed.to, progress=terminal.progress)
     finally:
         terminal.close()
-    return document, f"{parsed.data} is in {out}, as {parsed.to}"
+    left_out = [f"left out: {row}" for row in map(_line, document.get("left_out", []))]
+    return document, "\n".join([*left_out, f"{parsed.data} is in {out}, as {parsed.to}"])
+
+
+def _line(row: Any) -> str:
+    return ": ".join(str(value) for value in row.values()) if isinstance(row, dict) else str(row)
 
 
 def _shares(text: str) -> dict[str, float]:

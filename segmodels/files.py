@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import re
 import shutil
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,20 @@ def user_path(text: str | Path) -> Path:
         return path
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{str(text)[:80]!r} is no path ({' '.join(str(error).split())[:80]})") from None
+
+
+def state_of(paths: Iterable[Path], *about: object) -> str:
+    """A digest of where files are, how long they are and when they were changed, and of `about`: a name for what was
+    found in them, without reading them again."""
+    digest = hashlib.blake2b(repr(about).encode("utf-8", "surrogateescape"), digest_size=16)
+    for path in paths:
+        try:
+            state = path.stat()
+            size, time = state.st_size, state.st_mtime_ns
+        except OSError:
+            size = time = -1
+        digest.update(f"{path}\0{size}\0{time}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def slug(text: str, *, most: int = 60) -> str:

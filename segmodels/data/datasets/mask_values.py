@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ import numpy as np
 
 from segmodels.data.dataset import Progress
 from segmodels.errors import UserError
-from segmodels.files import read_json, write_json
+from segmodels.files import read_json, state_of, write_json
 from segmodels.home import home
 
 #: Values kept of one mask, and of all: a photograph taken for a mask has millions.
@@ -65,7 +64,7 @@ def mask_values(
         kind: tells apart several ways to read the same files.
         progress: told the masks done.
     """
-    path = home() / "cache" / "classes" / f"{_key(kind, len(items), files)}.json"
+    path = home() / "cache" / "classes" / f"{state_of(files, _VERSION, kind, len(items))}.json"
     if (kept := _kept(path)) is not None:
         return kept
     found = _count(items, read, progress)
@@ -138,14 +137,3 @@ def _forget(found: MaskValues, keep: int) -> None:
     """Drop all but the `keep` most frequent values."""
     for value in sorted(found.pixels, key=lambda value: -found.pixels[value])[keep:]:
         del found.pixels[value], found.masks[value]
-
-
-def _key(kind: str, count: int, files: Sequence[Path]) -> str:
-    digest = hashlib.blake2b(repr((_VERSION, kind, count)).encode(), digest_size=16)
-    for path in files:
-        try:
-            state = path.stat()
-            digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-        except OSError:
-            digest.update(f"{path}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()

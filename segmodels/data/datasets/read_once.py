@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from segmodels.errors import UserError
-from segmodels.files import read_json, write_json
+from segmodels.files import read_json, state_of, write_json
 from segmodels.home import home
 
 
@@ -25,7 +24,7 @@ def read_once(
     Returns:
         the answers by file, and what is wrong with each file that has none.
     """
-    path = home() / "cache" / "classes" / f"{kind}-{_key(files)}.json"
+    path = home() / "cache" / "classes" / f"{kind}-{state_of(files)}.json"
     kept = _kept(path, len(files))
     if kept is None:
         kept = []
@@ -52,15 +51,3 @@ def _kept(path: Path, count: int) -> list[list[Any]] | None:
         return None
     whole = isinstance(kept, list) and len(kept) == count
     return kept if whole and all(isinstance(entry, list) and len(entry) == 2 for entry in kept) else None
-
-
-def _key(files: Sequence[Path]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for file in files:
-        try:
-            state = file.stat()
-            size, time = state.st_size, state.st_mtime_ns
-        except OSError:
-            size, time = 0, 0
-        digest.update(f"{file}\0{size}\0{time}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()

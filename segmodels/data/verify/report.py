@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 from segmodels.data.dataset import SPLITS, Dataset, Finding
 from segmodels.errors import UserError
-from segmodels.files import read_json, write_json
+from segmodels.files import read_json, state_of, write_json
 from segmodels.home import home
 
 #: Change this when the same files would give other findings.
@@ -92,28 +91,17 @@ def _walk(root: Path) -> Iterator[Path]:
 
 def _place(dataset: Dataset) -> Path:
     """Where the report of this state of the files is kept: named by what is known without opening one of them."""
-    digest = hashlib.blake2b(digest_size=16)
-
-    def add(*facts: object) -> None:
-        digest.update(repr(facts).encode(errors="surrogateescape"))
-
-    def add_file(path: Path) -> None:
-        try:
-            state = path.stat()
-        except OSError:
-            return add(str(path))
-        return add(str(path), state.st_size, state.st_mtime_ns)
-
-    add(VERSION, type(dataset).__name__, dataset.name, str(dataset.root), dataset.classes, dataset.reading())
+    about: list[object] = [VERSION, type(dataset).__name__, dataset.name, str(dataset.root), dataset.classes]
+    about.append(dataset.reading())
+    elsewhere: set[Path] = set()
     for split in SPLITS:
         samples = dataset.samples(split)
-        add(split, [(sample.id, sample.source) for sample in samples])
+        about.append((split, [(sample.id, sample.source) for sample in samples]))
         if dataset.root is None:  # generated: the generator's version is what decides
-            add(dataset.fingerprint(samples))
-        for path in {path for sample in samples for path in (sample.image_path, sample.mask_path)} - {None}:
-            assert path is not None
-            if dataset.root is None or not path.is_relative_to(dataset.root):
-                add_file(path)
-    for path in files_below(dataset.root):
-        add_file(path)
-    return home() / "cache" / "verify" / f"{digest.hexdigest()}.json"
+            about.append(dataset.fingerprint(samples))
+        for sample in samples:
+            for path in (sample.image_path, sample.mask_path):
+                if path is not None and (dataset.root is None or not path.is_relative_to(dataset.root)):
+                    elsewhere.add(path)
+    files = [*sorted(elsewhere), *files_below(dataset.root)]
+    return home() / "cache" / "verify" / f"{state_of(files, *about)}.json"
