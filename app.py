@@ -1,9 +1,12 @@
 """The home page: what there is, and where to begin. `streamlit run app.py`"""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from segmodels.data.datasets import DATASETS, list_datasets
 from segmodels.device import device
+from segmodels.errors import UserError
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.models.backbones import BACKBONES
 from segmodels.training.runs import ALIVE, list_runs
@@ -22,7 +25,7 @@ def strip(name: str) -> None:
     chosen = [samples[i * len(samples) // STRIP] for i in range(min(STRIP, len(samples)))]
     with st.container(horizontal=True, gap="small"):
         for sample in chosen:
-            with in_place():
+            with suppress(UserError):  # what is wrong with a picture is told where one looks at it
                 picture = cached.thumbnail(name, None, "train", sample.id, square=True)
                 st.image(picture, width=120, alt=f"{sample.id} of {name} with its mask")
 

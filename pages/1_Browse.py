@@ -19,6 +19,9 @@ def main() -> None:
     if chosen is None:
         return
     name, root = chosen
+    st.page_link(
+        "pages/2_Train.py", label="Train on it", icon=":material/model_training:", query_params={"train-data": name}
+    )
     pictures, statistics, check = st.tabs(
         ["Pictures", "Statistics", "Check"], key="view", on_change="rerun", bind="query-params"
     )
@@ -50,12 +53,16 @@ def show_pictures(name: str, root: str | None) -> None:
     counts = cached.statistics(name, root, split)
     has = counts.pixels > 0
     wanted_ids = [i for i, label in enumerate(labels) if label.name in wanted]
-    kept = [sid for sid, row in zip(counts.ids, has, strict=True) if all(row[i] for i in wanted_ids)]
+    usable = [(sid, row) for sid, row in zip(counts.ids, has, strict=True) if sid not in counts.problems]
+    kept = [sid for sid, row in usable if all(row[i] for i in wanted_ids)]
 
     about, chart = st.columns([3, 2], vertical_alignment="center")
     with about:
         st.markdown(f"**{len(kept)}** of {len(counts.ids)} {split} pictures. {plain(opened.description)}")
-        parts = [f"{plain(label.name)} in {int(has[:, i].sum())}" for i, label in enumerate(labels)]
+        found = has.sum(axis=0).tolist()
+        parts = [f"{plain(label.name)} in {count}" for label, count in zip(labels, found, strict=True) if count]
+        if absent := found.count(0):
+            parts.append(f"{absent} more classes in none")
         st.caption(" · ".join(parts) + f" pictures. {plain(opened.licence)}. Source: {plain(opened.source)}")
         if counts.problems:
             with st.expander(f"{len(counts.problems)} pictures cannot be used", icon=":material/warning:"):

@@ -55,7 +55,9 @@ def watch() -> None:
     ids = [run.id for run in runs]
     states = {run.id: run.state for run in runs}
     at_work = next((run_id for run_id in ids if states[run_id] in ALIVE), None)
-    picked = linked_selectbox("Run", ids, key="run", default=at_work, format_func=lambda i: f"{i} · {states[i]}")
+    # A state that will change is not named here: the box goes on showing what it showed first.
+    titles = {run_id: run_id if state in ALIVE else f"{run_id} · {state}" for run_id, state in states.items()}
+    picked = linked_selectbox("Run", ids, key="run", default=at_work, format_func=titles.__getitem__)
     run_view(runs[ids.index(picked)])
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from segmodels.data.dataset import Dataset
 from segmodels.data.datasets import open_dataset
+from segmodels.data.datasets.own import recognise
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.data.statistics import Statistics, class_statistics
 from segmodels.data.verify import Report, kept_report
@@ -33,10 +34,17 @@ def dataset(name: str, root: str | None) -> Dataset:
     return open_dataset(name, root or None)
 
 
+@st.cache_data(max_entries=64, show_spinner="Looking through the folder …", ttl=60)
+def forms(folder: Path) -> dict[str, str]:
+    """The forms of a data set that a folder has, and what speaks for each."""
+    return recognise(folder)
+
+
 def forget_data() -> None:
     """Open data sets anew: one was removed, or is read in another form."""
     dataset.clear()
     thumbnail.clear()
+    forms.clear()
     report.clear()
     for key in [key for key in st.session_state if str(key).startswith("statistics-")]:
         del st.session_state[key]

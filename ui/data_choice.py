@@ -23,14 +23,17 @@ def choose_data(*, key: str = "data") -> tuple[str, str | None] | None:
     titles |= {name: name for name in list_brought()} | {ADD: "Add your own …"}
     if added := st.session_state.pop(f"{key}-added", None):
         st.session_state[key] = added
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in titles:
+        st.warning(f"{plain(asked[:100])} is not here any more.", icon=":material/search_off:")
     name = linked_selectbox("Data set", list(titles), key=key, format_func=titles.__getitem__)
     if name == ADD:
         if added := add_own_data(key):
             st.session_state[f"{key}-added"] = added  # chosen before its box is drawn again
             st.rerun()
         return None
-    if name.startswith(PREFIX):
-        own_settings(name, key)
+    if name.startswith(PREFIX) and not own_settings(name, key):
+        return None
     if name not in DATASETS:
         cached.dataset(name, None)
         return name, None

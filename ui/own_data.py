@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,7 +14,8 @@ import streamlit as st
 
 import segmodels
 from segmodels.data.add_upload import add_upload
-from segmodels.data.datasets.own import FORMS, recognise
+from segmodels.data.datasets import HUB, TFDS
+from segmodels.data.datasets.own import FORMS
 from segmodels.data.own_data import add_folder, own_data, remove, set_form
 from segmodels.errors import UserError
 from segmodels.files import user_path
@@ -32,6 +34,10 @@ LAYOUTS = {
     "monuseg": "`1.tif` and ImageScope's `1.xml` beside it, or in `Tissue Images/` and `Annotations/`",
     "qupath": "`1.png` and QuPath's `1.geojson` beside it",
 }
+
+
+#: Lines of libraries, which say nothing to whoever waits: "WARNING:urllib3…", "2026-01-01 12:00:00.123: W …".
+_WARNING = re.compile(r"[A-Z]+:|\d{4}-|[WIE]\d{4} |\s*(import|warnings)")
 
 
 def add_own_data(key: str) -> str | None:
@@ -84,11 +90,13 @@ def _folder(key: str) -> str | None:
     if not typed.strip():
         return None
     folder = user_path(typed)
-    found = recognise(folder)
+    if not Path(typed.strip()).expanduser().is_absolute():
+        raise UserError(f"{typed[:80]!r}: write the whole path, from the root of the disk")
+    found = cached.forms(folder)
     if not found:
         raise UserError(f"{folder}: no known form of a data set in it; the forms are listed below")
-    for form, evidence in found.items():
-        st.caption(f":material/check: {plain(FORMS[form].title)}: {plain(evidence)}")
+    for evidence in found.values():
+        st.caption(f":material/check: {plain(evidence)}")
     if not st.button("Add this folder", type="primary", key=f"{key}-folder-add", icon=":material/add:"):
         return None
     return add_folder(folder, folder.name)
@@ -103,7 +111,7 @@ def _web(key: str) -> str | None:
     ).strip()
     if not typed or not st.button("Bring it", type="primary", key=f"{key}-web-add", icon=":material/download:"):
         return None
-    if not typed.startswith(("hf://", "tfds:")):
+    if not typed.startswith((HUB, TFDS)):
         raise UserError(f"{typed[:80]!r} is no such name: write hf://datasets/owner/name or tfds:name")
     _bring(typed)
     return typed
@@ -116,7 +124,7 @@ def _bring(name: str) -> None:
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     said: list[str] = []
     with (
-        st.status("Connecting …", expanded=False) as status,
+        st.status("Connecting …", expanded=True) as status,
         subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -127,12 +135,14 @@ def _bring(name: str) -> None:
             env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"},
         ) as process,
     ):
+        st.button("Cancel", key="cancel-bring", icon=":material/close:")  # any rerun ends what is under way
         assert process.stderr is not None
         threading.Thread(target=lambda: said.extend(process.stderr), daemon=True).start()  # type: ignore[arg-type]
         try:
             while process.poll() is None:
                 time.sleep(0.5)
-                last = next((line.strip() for line in reversed(said) if line.strip()), "Connecting …")
+                shown = (line.strip() for line in reversed(said) if line.strip() and not _WARNING.match(line))
+                last = next(shown, "Connecting …")
                 status.update(label=plain(last[:120]))
         finally:
             process.kill()
@@ -141,29 +151,48 @@ def _bring(name: str) -> None:
         raise UserError(own[-1] if own else f"{name} could not be brought (exit code {process.returncode})")
 
 
-def own_settings(name: str, key: str) -> None:
-    """How a data set of one's own is read, and the way to be rid of it; reruns the page when either changes."""
-    record = own_data(name)
-    found = recognise(record.folder)
-    form = record.form or (next(iter(found)) if len(found) == 1 else None)
+def own_settings(name: str, key: str) -> bool:
+    """How a data set of one's own is read, and the way to be rid of it; reruns the page when either changes.
+
+    Returns whether it is clear how it is read. What stands in the way is said, and the set can be removed all the same.
+    """
+    record, found, problem = None, {}, ""
+    try:
+        record = own_data(name)
+        found = cached.forms(record.folder)
+    except UserError as error:
+        problem = str(error)
+    form = record.form if record is not None and record.form in FORMS else None
+    if form is None and len(found) == 1:
+        form = next(iter(found))
     with st.expander(
-        f"Read as {FORMS[form].title}" if form else "Choose how it is read",
+        f"Read as {FORMS[form].title}" if form else "This data set" if problem else "Choose how it is read",
         expanded=form is None,
         icon=":material/folder_open:",
     ):
-        for seen, evidence in found.items():
-            st.caption(f":material/check: {plain(FORMS[seen].title)}: {plain(evidence)}")
-        chosen = st.selectbox(
-            "Form", list(FORMS), index=list(FORMS).index(form) if form else None, key=f"{key}-form-{name}",
-            format_func=lambda name: FORMS[name].title, placeholder="More than one fits: choose",
-        )  # fmt: skip
-        if chosen is not None and chosen != form:
-            set_form(name, chosen if list(found) != [chosen] else None)
-            cached.forget_data()
-            st.rerun()
-        files = "and delete its files" if record.uploaded else "(its files stay where they are)"
+        if problem:
+            st.error(plain(problem), icon=":material/error:")
+        for evidence in found.values():
+            st.caption(f":material/check: {plain(evidence)}")
+        if record is not None and not problem:
+            if len(found) > 1 and form is None:
+                st.info("More than one form fits: choose which one counts.", icon=":material/help:")
+            if form is not None and form not in found:
+                st.warning("Its files do not look like this form.", icon=":material/warning:")
+            forms = [*found, *(other for other in FORMS if other not in found)]
+            chosen = st.selectbox(
+                "Form", forms, index=forms.index(form) if form else None, key=f"{key}-form-{name}",
+                format_func=lambda name: FORMS[name].title, placeholder="Choose",
+            )  # fmt: skip
+            if chosen is not None and chosen != form:
+                set_form(name, chosen if list(found) != [chosen] else None)
+                cached.forget_data()
+                st.rerun()
+        kept = record is None or not record.uploaded
+        files = "(its files stay where they are)" if kept else "and delete its files"
         sure = st.checkbox(f"Remove this data set {files}", key=f"{key}-sure-{name}")
         if sure and st.button("Remove", key=f"{key}-remove-{name}", icon=":material/delete:"):
             remove(name)
             cached.forget_data()
             st.rerun()
+    return form is not None and not problem

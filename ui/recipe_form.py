@@ -31,6 +31,10 @@ START: dict[str, dict[str, Any]] = {
     "toy-pets": {"image_size": 96, "epochs": 15, "batch_size": 8, "learning_rate": 2e-3},
     "toy-nuclei": {"image_size": 160, "epochs": 15, "batch_size": 4, "learning_rate": 2e-3},
     "oxford-pets": {"image_size": 160, "epochs": 20, "batch_size": 8},
+    "monuseg": {"image_size": 256, "augment": "histology"},
+    "monuseg-2": {"image_size": 256, "augment": "histology"},
+    "camvid": {"image_size": 256},
+    "dubai-aerial": {"image_size": 256, "augment": "aerial"},
 }
 #: First options of an architecture on its own encoder: such as two processor cores can train, unlike most papers' own.
 SMALL: dict[str, dict[str, Any]] = {
@@ -97,8 +101,8 @@ def recipe_form() -> Recipe | None:
         fields["augment"] = st.selectbox(
             "Augment",
             list(PRESETS),
-            list(PRESETS).index(Recipe.model_fields["augment"].default),
-            key="augment",
+            list(PRESETS).index(start.get("augment", Recipe.model_fields["augment"].default)),
+            key=f"augment-{start.get('augment', '')}",
             accept_new_options=True,
             help=_help("augment") + ", or both: light+cutmix. There are " + plain(", ".join(OPERATIONS)),
         )

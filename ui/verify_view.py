@@ -119,7 +119,11 @@ def _findings(report: Report) -> None:
     )  # fmt: skip
     kept = [finding for finding in report.findings if not chosen or finding.kind in chosen]
     rows = [_row(finding) for finding in kept]
-    st.dataframe(rows, hide_index=True, key="verify-table", alt="What is wrong, by file")
+    st.dataframe(
+        rows, hide_index=True, key="verify-table", alt="What is wrong, by file",
+        column_order=["File", "What", "Action", "Kind", "Split"],
+        column_config={"File": st.column_config.TextColumn(width="small")},
+    )  # fmt: skip
     with st.container(horizontal=True):
         document = json.dumps(report.document(), indent=2, ensure_ascii=False)
         st.download_button(

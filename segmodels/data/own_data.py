@@ -104,7 +104,6 @@ def set_form(name: str, form: str | None) -> None:
 
 def remove(name: str) -> None:
     """Forget a data set; the files of an upload are deleted, a folder of this machine is left as it is."""
-    record = own_data(name)
-    (own_folder() / f"{record.name}.json").unlink(missing_ok=True)
-    if record.uploaded:
-        shutil.rmtree(record.folder, ignore_errors=True)
+    short = slug(name.removeprefix(PREFIX))  # a damaged record can be removed too
+    (own_folder() / f"{short}.json").unlink(missing_ok=True)
+    shutil.rmtree(own_folder() / short, ignore_errors=True)

@@ -138,12 +138,13 @@ def _open(name: str, root: str | Path | None, split_seed: int, form: str | None)
         from segmodels.data.datasets.hub import open_hub
 
         return open_hub(name, split_seed=split_seed, form=form)
-    from segmodels.data.datasets.own import open_own
+    from segmodels.data.datasets.own import FORMS, open_own
 
     if not name.startswith(OWN):
         return open_own(name, form=form, split_seed=split_seed)
     record = own_data(name)
-    return open_own(record.folder, form=form or record.form, split_seed=split_seed, name=name)
+    kept = record.form if record.form in FORMS else None  # of another version: then as it is recognised
+    return open_own(record.folder, form=form or kept, split_seed=split_seed, name=name)
 
 
 def download_dataset(name: str, progress: Progress | None = None) -> Path:

@@ -137,6 +137,8 @@ def check_folder(root: Path) -> None:
         raise UserError(f"{root}: no such folder")
     if not root.is_dir():
         raise UserError(f"{root}: a file, not a folder")
+    if root == Path(root.anchor) or root.parts[1:2] in (("proc",), ("sys",), ("dev",)):
+        raise UserError(f"{root}: a folder of the system, not of a data set; name the folder of the pictures")
     try:
         empty = next(root.iterdir(), None) is None
     except OSError:
