@@ -66,7 +66,7 @@ def test_a_check_runs_beside_the_page_and_ends_in_a_table(
     table = app.dataframe[0].value
     report = verify(open_dataset("oxford-pets"))
     assert table["Kind"].tolist() == [finding.kind for finding in report.findings] == ["unlisted"] * 2 + ["truncated"]
-    assert table["File"].tolist()[-1] == "images/Xyz_0.jpg"
+    assert table["File"].tolist()[-1] == "Xyz_0.jpg"
     assert "**2** of 3 in test" in "".join(element.value for element in app.markdown)
 
     pills = next(element for element in app.button_group if element.label == "Only")

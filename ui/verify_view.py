@@ -119,10 +119,11 @@ def _findings(report: Report) -> None:
     )  # fmt: skip
     kept = [finding for finding in report.findings if not chosen or finding.kind in chosen]
     rows = [_row(finding) for finding in kept]
+    # The name comes first and the folder last: a path would hide what is wrong.
+    shown = [{**row, "File": row["File"].rpartition("/")[2], "Folder": row["File"].rpartition("/")[0]} for row in rows]
     st.dataframe(
-        rows, hide_index=True, key="verify-table", alt="What is wrong, by file",
-        column_order=["File", "What", "Action", "Kind", "Split"],
-        column_config={"File": st.column_config.TextColumn(width="small")},
+        shown, hide_index=True, key="verify-table", alt="What is wrong, by file",
+        column_order=["File", "What", "Action", "Kind", "Split", "Folder"],
     )  # fmt: skip
     with st.container(horizontal=True):
         document = json.dumps(report.document(), indent=2, ensure_ascii=False)
