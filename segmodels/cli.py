@@ -7,8 +7,10 @@ done, 2 the user's mistake in one line, 1 anything else, 130 stopped with Ctrl-C
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
+import re
 import sys
 import time
 import types
@@ -27,12 +29,16 @@ from segmodels.terminal import Terminal, table
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
         parsed = parser().parse_args(arguments)
         document, text = parsed.verb(parsed)
         print(json.dumps(_finite(document), indent=2, allow_nan=False) if parsed.json else text, flush=True)
     except UserError as error:
-        print(f"segmodels: {error}", file=sys.stderr)
+        line = re.sub(r"[\x00-\x1f\x7f]+", " ", str(error))  # names may hold anything
+        print(f"segmodels: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("segmodels: stopped", file=sys.stderr)
@@ -155,7 +161,7 @@ def _recipe(parsed: argparse.Namespace) -> Recipe:
     }
     if "class_weights" in given:
         given["class_weights"] = _numbers("class_weights", given["class_weights"])
-    start = Recipe.load(parsed.recipe).model_dump() if parsed.recipe else {}
+    start = Recipe.load(parsed.recipe).model_dump() if parsed.recipe is not None else {}
     if start and {"backbone", "architecture", "weights"} & given.keys():
         # The file's weights were for its own network, and so is what only they asked for.
         implied = implied_options(start["architecture"], start["backbone"], start["weights"], {})
@@ -236,7 +242,7 @@ def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.training.train import train
 
     terminal = Terminal()
-    if parsed.resume:
+    if parsed.resume is not None:
         if given := [key for key, value in vars(parsed).items() if key.startswith("field_") and value is not None]:
             option = given[0].removeprefix("field_").replace("_", "-")
             raise UserError(f"--resume goes on under the run's own recipe: leave --{option} out")
@@ -349,6 +355,8 @@ def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
     wanted = [name.strip() for name in parsed.format.split(",") if name.strip()]
     if unknown := [name for name in wanted if name not in FORMATS]:
         raise UserError(f"unknown format {unknown[0]!r}: choose of {', '.join(FORMATS)}")
+    if not wanted:
+        raise UserError(f"--format names none: choose of {', '.join(FORMATS)}")
     terminal = Terminal()
     try:
         rows = predict_files(parsed.model, [Path(image) for image in parsed.images], Path(parsed.out), wanted, terminal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,7 @@ def download(parsed: argparse.Namespace) -> tuple[Any, str]:
 def prepare_all(parsed: argparse.Namespace) -> tuple[Any, str]:
     """`datasets prepare`: resized, or at native size where networks see the data set in tiles."""
     from segmodels.data.dataset import SPLITS
+    from segmodels.data.datasets import default_sampling
     from segmodels.data.prepare import prepare
     from segmodels.data.tiles import Tiling
 
@@ -101,14 +103,14 @@ def prepare_all(parsed: argparse.Namespace) -> tuple[Any, str]:
             if not dataset.samples(name):
                 continue
             size = parsed.image_size
-            tiling = Tiling(size, size) if dataset.sampling == "tiles" else None
+            tiling = Tiling(size, size) if default_sampling(parsed.data) == "tiles" else None
             data = prepare(dataset, name, size, tiling=tiling, progress=terminal.progress)
             pictures = len(dataset.samples(name)) - len(data.skipped)
             row = {"split": name, "pictures": pictures, "skipped": data.skipped}
             rows.append(row | ({"tiles": len(data)} if tiling else {}))
     finally:
         terminal.close()
-    columns = ["split", "pictures", *(["tiles"] if dataset.sampling == "tiles" else []), "skipped"]
+    columns = ["split", "pictures", *(["tiles"] if rows and "tiles" in rows[0] else []), "skipped"]
     text = table([{**row, "skipped": len(row["skipped"])} for row in rows], columns)
     reasons = [f"skipped in {row['split']}: {item['reason']}" for row in rows for item in row["skipped"]]
     return {"data": parsed.data, "image_size": parsed.image_size, "splits": rows}, "\n".join([text, *reasons])
@@ -124,7 +126,9 @@ def verify(parsed: argparse.Namespace) -> tuple[Any, str]:
         report = check(dataset, progress=terminal.progress, again=parsed.again)
     finally:
         terminal.close()
-    parsed.exit_code = 0 if any(report.usable.values()) else 2
+    if not any(report.usable.values()):
+        parsed.exit_code = 2
+        print(f"segmodels: no sample of {parsed.data} is usable: see the findings", file=sys.stderr)
     rows = [
         {"split": finding.split or "-", "kind": finding.kind, "file": finding.where,
          "what": _cut(finding.message), "action": finding.action}

@@ -10,7 +10,7 @@ import shutil
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
     moment the old or the new one exists whole (`previous` tells where the old one stands in between).
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    short = path.name.encode("utf-8", "surrogateescape")[:180].decode("utf-8", "ignore")  # a name takes 255 bytes
+    beside = path.with_name(f".{short}.{uuid.uuid4().hex[:8]}.part")
     with explain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -39,9 +40,8 @@ def replacing(path: Path) -> Iterator[Path]:
             else:
                 beside.replace(path)
         finally:
-            if beside.is_dir():
-                shutil.rmtree(beside, ignore_errors=True)
-            else:
+            shutil.rmtree(beside, ignore_errors=True)
+            with suppress(OSError):
                 beside.unlink(missing_ok=True)
 
 
@@ -76,6 +76,12 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
             ) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError(f"no permission for {path}: choose another place, or set SEGMODELS_HOME") from None
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(f"{str(path)[:80]}… is too long a name for this disk: choose a shorter one") from None
+        if error.errno == errno.ENOENT:
+            raise UserError(f"{path} cannot be made: choose another place") from None
+        if error.errno == errno.EISDIR:
+            raise UserError(f"{path} is a folder: name a file") from None
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
             raise UserError(f"{path} is a file or lies below one: name a folder") from None
         raise
@@ -122,7 +128,10 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, document: Any) -> None:
     """Replace a JSON file as a whole."""
-    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        text = json.dumps(document, indent=2)  # a file name that is no UTF-8
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path, *, limit: int = 16_000_000) -> Any:

@@ -30,6 +30,15 @@ from segmodels.models.backbones import PLAIN
 from segmodels.models.options import option_text
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: ten lines of them can stand for billions of values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not allowed")
+        return super().compose_node(parent, index)
+
+
 class Recipe(BaseModel):
     """What to train, on what, and how. Immutable; every field is checked when it is made.
 
@@ -150,7 +159,8 @@ class Recipe(BaseModel):
     @classmethod
     def _fit_to_the_data(cls, given: Any) -> Any:
         if given.get("sampling") is None:
-            given = {**given, "sampling": default_sampling(given.get("data", "oxford-pets"))}
+            data = given.get("data", "oxford-pets")
+            given = {**given, "sampling": default_sampling(data) if isinstance(data, str) else "resize"}
         return given
 
     @model_validator(mode="after")
@@ -212,8 +222,9 @@ class Recipe(BaseModel):
         """Read a JSON or YAML file; `UserError` where it is missing, damaged or wrong."""
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")[:1_000_000]
-            document = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+            with path.open(encoding="utf-8") as file:
+                text = file.read(1_000_000)
+            document = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _PlainLoader)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"recipe file {path} does not exist") from None
         except (yaml.YAMLError, ValueError, OSError, RecursionError):

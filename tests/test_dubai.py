@@ -33,7 +33,7 @@ def by_hand(path: Path) -> np.ndarray:
 
 def test_masks_and_splits(data_folder: Path) -> None:
     data = open_dataset("dubai-aerial")
-    assert data.root == data_folder / "dubai-aerial/Semantic segmentation dataset"
+    assert data.root == (data_folder / "dubai-aerial/Semantic segmentation dataset").resolve()
     assert (data.sampling, data.any_orientation) == ("tiles", True)
     tiles = {split: {sample.source for sample in data.samples(split)} for split in SPLITS}
     assert all(tiles.values())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segmodels.data.dataset import IGNORE
-from segmodels.data.shapes import FARTHEST, POINTS, Shape, draw, labels_in_order, points_of
+from segmodels.data.shapes import FARTHEST, POINTS, Shape, draw, points_of
 from segmodels.errors import UserError
 
 IDS = {"cat": 1, "dog": 2, "ground": 0, "void": IGNORE}
@@ -131,7 +131,6 @@ def test_later_shapes_cover_earlier_ones():
 
 def test_labels_without_an_id_are_not_drawn():
     assert not mask_of(shape("emu", [(2, 2), (12, 12)], "rectangle")).any()
-    assert labels_in_order([shape("b", [(0, 0)]), shape("a", [(0, 0)]), shape("b", [(0, 0)])]) == ["b", "a"]
 
 
 def test_objects_are_numbered_in_order_and_shapes_of_one_share_a_number():

@@ -58,7 +58,7 @@ def test_any_size(name: str, backbone: str) -> None:
 
 @pytest.mark.parametrize(("name", "backbone"), SPAN)
 def test_xla_mixed_precision_and_onnx(name: str, backbone: str, python: Callable, tmp_path: Path) -> None:
-    alone(python, name, backbone, "xla,mixed,mixed-xla,onnx", tmp_path)
+    alone(python, name, backbone, "xla,mixed-xla,onnx", tmp_path)
 
 
 @pytest.mark.parametrize(("name", "backbone"), [pair for pair in SPAN if pair[0] != "unet"])

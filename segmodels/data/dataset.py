@@ -187,11 +187,11 @@ class Dataset(ABC):
             )
 
     def fingerprint(self, samples: Iterable[Sample]) -> str:
-        """A digest of the content of these samples: it changes when a byte of them does, and not when they move."""
-        digest = hashlib.blake2b(repr((self.name, *self.reading())).encode(), digest_size=16)
+        """A digest of the content of these samples under this name: it changes when a byte of them does."""
+        digest = hashlib.blake2b(repr((self.name, *self.reading())).encode("utf-8", "surrogateescape"), digest_size=16)
         known: dict[Path, bytes] = {}  # one file may hold the masks of all
         for sample in samples:
-            digest.update(sample.id.encode())
+            digest.update(sample.id.encode("utf-8", "surrogateescape"))
             for path in (sample.image_path, sample.mask_path):
                 if path is not None and path not in known:
                     known[path] = _digest(path)

@@ -118,7 +118,7 @@ def _numbers(image: Image.Image, opened: _opened) -> np.ndarray:
     """The stored numbers of a mask: `(height, width)`, of any integer type."""
     if image.mode == "1":
         return np.asarray(image, dtype=np.uint8)
-    if image.mode not in ("L", "P", "I", "I;16"):
+    if image.mode not in ("L", "P", "I") and not image.mode.startswith("I;16"):
         raise UserError(f"{opened.label}: a mask holds one class id a pixel, but this is a {image.mode} picture")
     return np.asarray(image) // opened.grey_step
 

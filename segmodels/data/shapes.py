@@ -6,7 +6,7 @@ later shape covers an earlier one. Coordinates are x to the right and y down, in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -172,8 +172,3 @@ def _stencil(shape: Shape, size: tuple[int, int]) -> tuple[int, int, Image.Image
 
 def _moved(points: np.ndarray, by: np.ndarray) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in points - by]
-
-
-def labels_in_order(shapes: Sequence[Shape]) -> list[str]:
-    """The labels of shapes, each once, as they come."""
-    return list(dict.fromkeys(shape.label for shape in shapes))

@@ -140,6 +140,8 @@ def use_split(dataset: Dataset, path: str | Path) -> None:
         name in SPLITS and isinstance(ids, list) and all(isinstance(i, str) for i in ids) for name, ids in given.items()
     ):
         raise UserError(f'{path} is no split file: it needs {{"splits": {{"train": [ids], …}}}} of {", ".join(SPLITS)}')
+    if not any(given.values()):
+        raise UserError(f"{path} names no sample in any split: make the split file anew")
     known = {sample.id: sample for split in SPLITS for sample in dataset.listed(split)}
     seen: dict[str, str] = {}
     for name, ids in given.items():

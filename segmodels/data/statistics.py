@@ -149,7 +149,11 @@ def class_statistics(
 
 def _place(dataset: Dataset, samples: list[Sample], split: str, names: list[str]) -> Path:
     content = f"{VERSION} {split} {dataset.fingerprint(samples)} {names}"
-    return home() / "statistics" / f"{hashlib.blake2b(content.encode(), digest_size=16).hexdigest()}.json"
+    return (
+        home()
+        / "statistics"
+        / f"{hashlib.blake2b(content.encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()}.json"
+    )
 
 
 def _measure(

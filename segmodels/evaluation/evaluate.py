@@ -173,6 +173,9 @@ def _recipe(predictor: Predictor, data: str | None, root: str | Path | None) -> 
         fields = Recipe.load(predictor.path.parent / "recipe.json").model_dump()
     if data and data_name(data) != fields.get("data"):
         fields = {**fields, "data": data, "root": None, "form": None, "split_file": None}
+    elif (predictor.path.parent / "split.json").is_file() and predictor.path.name == "best" and root is None:
+        # As it was split for the training: what was trained on must not be tested on.
+        fields = {**fields, "split_file": str(predictor.path.parent / "split.json")}
     if root is not None:
         fields = {**fields, "root": str(root)}
     return Recipe(**{**fields, "weights": "none"})

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from segmodels.data.datasets import DATASETS, portable_name
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json, slug, sweep, whole, write_json
+from segmodels.files import explain_disk_errors, read_json, slug, sweep, user_path, whole, write_json
 from segmodels.home import home
 from segmodels.recipe import Recipe
 
@@ -81,7 +81,7 @@ class Run:
             name = f"{stamp}-{_short(recipe.data)}-{recipe.architecture}{encoder}"
             candidates: Iterator[Path] = (runs_folder_ / f"{name}{f'-{n}' if n else ''}" for n in range(1000))
         else:
-            path = Path(path).expanduser()
+            path = user_path(path)
             if (path / "recipe.json").exists():
                 raise UserError(f"{path} holds a run already: continue it with --resume, or choose another folder")
             if path.exists() and not path.is_dir():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from segmodels.backend import backend_name, clear, keras
-from segmodels.data.dataset import SPLITS
+from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.data.datasets import portable_name
 from segmodels.data.loader import Loader, in_order
 from segmodels.data.prepare import prepare
@@ -18,6 +18,7 @@ from segmodels.data.split import write_split
 from segmodels.data.tiles import Tiling
 from segmodels.errors import UserError
 from segmodels.evaluation.confusion import ConfusionMatrix
+from segmodels.files import read_json
 from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, Spec, input_spec
 from segmodels.models.architectures import published
 from segmodels.models.build import build
@@ -95,10 +96,8 @@ class Trainer:
     def _load_data(self) -> None:
         recipe = self.recipe
         self.update(phase="preparing the data")
-        dataset = recipe.dataset()
+        dataset = self._dataset()
         self.labels = dataset.classes
-        if not (self.run.path / "split.json").exists():
-            write_split(self.run.path / "split.json", {split: dataset.samples(split) for split in SPLITS})
         size, tiling = recipe.image_size, recipe.tiling
         # Of the tiles to validate on each pixel lies in just one: none counts twice, and what is filled up is ignored.
         once = tiling and Tiling(size, stride=size, edge="pad")
@@ -108,6 +107,27 @@ class Trainer:
             for skipped in data.skipped:
                 self.reporter.note(f"skipped in {data.split}: {skipped['reason']}")
         self.loader = Loader(self.train, recipe.batch_size, seed=recipe.seed, augment=recipe.augment)
+
+    def _dataset(self) -> Dataset:
+        """The data set in the run's own split, which is kept from the start: a picture that comes to the folder later
+        must not move others from one side to the other."""
+        path = self.run.path / "split.json"
+        if not path.exists():
+            dataset = self.recipe.dataset()
+            names = [label.name for label in dataset.classes]
+            write_split(path, {split: dataset.samples(split) for split in SPLITS}, classes=names)
+            return dataset
+        try:
+            dataset = self.recipe.model_copy(update={"split_file": str(path)}).dataset()
+        except UserError as error:
+            raise UserError(f"{error} (the data has changed since the run began: begin a new one)") from None
+        before, now = read_json(path).get("classes"), [label.name for label in dataset.classes]
+        if before is not None and before != now:
+            raise UserError(
+                f"{self.recipe.data} now has the classes {', '.join(now)}, but when the run began they were "
+                f"{', '.join(map(str, before))}: put the labels back, or begin a new run"
+            )
+        return dataset
 
     def _build(self, resume: bool) -> None:
         recipe = self.recipe

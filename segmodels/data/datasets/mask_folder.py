@@ -186,7 +186,7 @@ def masks_in(root: Path) -> tuple[Kind, Pairs] | None:
 
 def _kind(root: Path, masks: Sequence[Path]) -> Kind:
     modes = {path: mode for path in _spread(masks, _HEADS) if (mode := mode_of(path))}
-    in_colour = [path for path, mode in modes.items() if mode not in ("1", "L", "P", "LA", "PA", "I", "I;16", "F")]
+    in_colour = [path for path, mode in modes.items() if mode[0] not in "1LPIF" or mode == "LAB"]
     for path in _spread(in_colour, _DECODED):
         try:
             pixels = read_mask_colours(path)

@@ -24,7 +24,8 @@ def files_below(root: Path) -> list[Path]:
     found = []
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
+        # Files alone: a pipe would be read for ever.
+        found += [path for name in names if not name.startswith(".") and (path := Path(folder, name)).is_file()]
     return sorted(found)
 
 

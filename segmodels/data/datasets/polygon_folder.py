@@ -74,7 +74,8 @@ def picture_size(path: Path) -> tuple[int, int]:
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             # A camera held upright says so beside the pixels; annotation tools show the picture turned.
-            turned = image.getexif().get(0x0112, 1) >= 5
+            # Of a TIFF Pillow has turned the size already.
+            turned = image.format != "TIFF" and image.getexif().get(0x0112) in (5, 6, 7, 8)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except Exception:
