@@ -66,10 +66,9 @@ def test_training_on_jax(name: str, backbone: str, python: Callable, jax_python:
     alone(python, name, backbone, "steps", tmp_path, interpreter=jax_python, KERAS_BACKEND="jax")
 
 
-@pytest.mark.parametrize("name", ["unet++", "segnet", "linknet", "segformer"])
+@pytest.mark.parametrize("name", ["unet++", "segnet", "segformer"])
 def test_eight_pictures_are_learned_by_heart(name: str, python: Callable, tmp_path: Path) -> None:
-    backbone = {"linknet": "mobilenetv2", "segformer": "mit-b0"}.get(name, "none")
-    alone(python, name, backbone, "heart", tmp_path)
+    alone(python, name, "mit-b0" if name == "segformer" else "none", "heart", tmp_path)
 
 
 @pytest.mark.parametrize("engine", ["tensorflow", "jax"])
@@ -77,8 +76,8 @@ def test_checkpoints_load_in_a_fresh_process_and_answer_the_same(
     engine: str, tmp_path: Path, python: Callable, jax_python: Path
 ) -> None:
     how = {"interpreter": jax_python, "KERAS_BACKEND": "jax"} if engine == "jax" else {}
-    pairs = [pair for pair in zoo.QUICK if pair[1] in ("none", "vgg16", "xception", "mit-b0", "convnexttiny")]
-    pairs += [("fpn", "mobilenetv2"), ("linknet", "mobilenetv2")]
+    pairs = [pair for pair in zoo.QUICK if pair[1] in ("none", "mit-b0")]
+    pairs += [("fpn", "mobilenetv2"), ("linknet", "mobilenetv2"), ("deeplabv3", "mobilenet")]
     for name, backbone in pairs:
         model = zoo.shake(zoo.small(name, backbone))
         zoo.save(model, name, backbone, tmp_path / f"{name}-{backbone}", zoo.pictures(name, 61, 75))

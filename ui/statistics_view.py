@@ -97,13 +97,13 @@ def _head(figures: Statistics, sizes: np.ndarray) -> None:
         st.metric("Pictures", len(sizes), help=f"{len(figures.ids) - len(sizes)} more cannot be used", width=140)
         st.metric("Pixels", compact(int(figures.pixels.sum())), width=140)
         st.metric(
-            "Median size", f"{width:.0f} x {height:.0f}", width=160,
+            "Median size", f"{width:.0f} x {height:.0f}", width="content",
             help=f"Width x height; from {least[1]} to {most[1]} wide and from {least[0]} to {most[0]} high",
         )  # fmt: skip
         st.metric("Ignored", f"{100 * figures.ignored_share:.1f} %", help="Pixels that count nowhere", width=140)
         red, green, blue = figures.mean
         st.metric(
-            "Mean colour", f"#{_byte(red)}{_byte(green)}{_byte(blue)}", width=160,
+            "Mean colour", f"#{_byte(red)}{_byte(green)}{_byte(blue)}", width="content",
             help="Red, green, blue: mean " + _three(figures.mean) + "; standard deviation " + _three(figures.deviation),
         )  # fmt: skip
 
