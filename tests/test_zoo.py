@@ -78,6 +78,8 @@ def test_checkpoints_load_in_a_fresh_process_and_answer_the_same(
     how = {"interpreter": jax_python, "KERAS_BACKEND": "jax"} if engine == "jax" else {}
     pairs = [pair for pair in zoo.QUICK if pair[1] in ("none", "mit-b0")]
     pairs += [("fpn", "mobilenetv2"), ("linknet", "mobilenetv2"), ("deeplabv3", "mobilenet")]
+    if engine == "jax":  # which compiles each operation of each by itself: of every kind one
+        pairs = [pair for pair in pairs if pair[0] in ("unet", "unet++", "segnet", "fcn8", "deeplabv3", "segformer")]
     for name, backbone in pairs:
         model = zoo.shake(zoo.small(name, backbone))
         zoo.save(model, name, backbone, tmp_path / f"{name}-{backbone}", zoo.pictures(name, 61, 75))
