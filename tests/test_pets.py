@@ -55,7 +55,8 @@ def test_published_voc_weights_begin_a_training(
 def test_every_architecture_learns_the_pets(
     architecture: str, home: Path, data_folder: Path, weights_folder: Path
 ) -> None:
-    run = train(data_folder, weights_folder, image_size=128, epochs=8, limit=128, **network(architecture))
+    epochs = 16 if architecture == "segnet" else 8  # it sees nothing of the encoder but where its maxima were
+    run = train(data_folder, weights_folder, image_size=128, epochs=epochs, limit=128, **network(architecture))
     report = segmodels.evaluate(run.best, split="test")
     print(f"{architecture}: {report['pixel_accuracy']:.3f} {report['mean_iou']:.3f}")
     assert report["pixel_accuracy"] > (0.65 if architecture == "segformer" else 0.78)  # 0.61 is background
