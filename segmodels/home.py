@@ -37,6 +37,12 @@ def data_folder() -> Path | None:
     return Path(chosen).expanduser().resolve() if chosen else None
 
 
+def data_folders() -> list[Path]:
+    """Where data sets are looked up: `SEGMODELS_DATA` where it is set, then the folder of downloads."""
+    chosen = data_folder()
+    return [*([chosen] if chosen else []), home() / "data"]
+
+
 def weights_folder() -> Path | None:
     """`SEGMODELS_WEIGHTS_DIR`, where backbone weights are looked up before any download, or None."""
     chosen = os.environ.get("SEGMODELS_WEIGHTS_DIR")

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ import segmodels
 from segmodels.errors import UserError
 from segmodels.files import read_json, write_json
 from segmodels.home import home
+from segmodels.process import WITHOUT_GPU, start
 
 #: Seconds that a process may take.
 LIMIT = 120.0
@@ -122,18 +121,8 @@ def _work(place: Path, job: _Job, words: list[str]) -> None:
 
 def _run(job: _Job, words: list[str]) -> Any:
     """The document that the process prints; `UserError` where it prints none."""
-    package = str(Path(segmodels.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    # Not on a GPU: what computes nothing takes no memory from a training.
-    device = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "segmodels", *words, "--json"]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **device, "PYTHONPATH": path},
-    ) as process:
+    pipe = subprocess.PIPE
+    with start([*words, "--json"], variables=WITHOUT_GPU, stdout=pipe, stderr=pipe) as process:
         while True:
             try:
                 output, errors = process.communicate(timeout=0.2)

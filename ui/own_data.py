@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import streamlit as st
 
-import segmodels
 from segmodels.data.add_upload import add_upload
 from segmodels.data.datasets import HUB, TFDS
 from segmodels.data.datasets.own import FORMS
 from segmodels.data.own_data import add_folder, own_data, remove, set_form
 from segmodels.errors import UserError
 from segmodels.files import user_path
+from segmodels.process import WITHOUT_GPU, start
 from ui import cached
 from ui.frame import in_place, plain
 
@@ -119,20 +118,16 @@ def _web(key: str) -> str | None:
 
 def _bring(name: str) -> None:
     """Bring a set in a process of its own: this one loads no engine. Whatever reruns the page ends that process."""
-    command = [sys.executable, "-m", "segmodels", "datasets", "download", name]
-    package = str(Path(segmodels.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     said: list[str] = []
     with (
         st.status("Connecting …", expanded=True) as status,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+        start(
+            ["datasets", "download", name],
+            variables=WITHOUT_GPU,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"},
         ) as process,
     ):
         st.button("Cancel", key="cancel-bring", icon=":material/close:")  # any rerun ends what is under way

@@ -35,6 +35,11 @@ def ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def decoders() -> int:
+    """Threads that decode whole pictures: eight at the most, since each may take 200 MB while it does."""
+    return min(cores(), 8)
+
+
 def cores() -> int:
     """The cores that this process may use: a container or `taskset` may allow fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import filelock
 
+from segmodels.data.disk import make_folder
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, slug, write_json
 from segmodels.home import home
@@ -78,7 +79,7 @@ def add_folder(folder: Path, name: str, *, form: str | None = None) -> str:
 @contextmanager
 def free_name(wished: str) -> Iterator[str]:
     """A name like the wished one that no data set has, and that nobody else takes meanwhile."""
-    own_folder().mkdir(parents=True, exist_ok=True)
+    make_folder(own_folder())
     with explain_disk_errors(own_folder()), filelock.FileLock(own_folder() / ".lock"):
         short, number = short_name(wished), 1
         taken = {path.name.removesuffix(".json") for path in own_folder().iterdir()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -19,7 +18,7 @@ from segmodels.data.datasets import open_dataset
 from segmodels.data.prepared import Prepared, PreparedPictures, PreparedTiles
 from segmodels.data.tiles import Tiling
 from segmodels.errors import UserError, choose
-from segmodels.files import explain_disk_errors, read_json, replacing, sweep, write_json
+from segmodels.files import explain_disk_errors, read_json, replacing, slug, sweep, write_json
 from segmodels.home import home
 
 __all__ = ["Prepared", "PreparedPictures", "PreparedTiles", "load_data", "prepare"]
@@ -74,7 +73,7 @@ def prepare(
     fingerprint = dataset.fingerprint(samples)
     at = "native" if tiling else str(size)
     key = hashlib.blake2b(f"{VERSION} {fingerprint} {at}".encode(), digest_size=10).hexdigest()
-    folder = home() / "prepared" / f"{_file_name(dataset.name)}-{split}-{at}-{key}"
+    folder = home() / "prepared" / f"{slug(dataset.name)}-{split}-{at}-{key}"
     if not (folder / "index.json").is_file():
         lock = home() / "locks" / f"{folder.name}.lock"
         with explain_disk_errors(folder):
@@ -178,11 +177,6 @@ def _write_native(folder: Path, pictures: _Pictures) -> dict[str, Any]:
             written += image.nbytes + mask.nbytes
             shapes.append(list(mask.shape))
     return {**pictures.index(), "shapes": shapes}
-
-
-def _file_name(name: str) -> str:
-    """What a data set is called, without the characters that a file system or a pattern may take amiss."""
-    return re.sub(r"[^\w.-]+", "-", name)[:60]
 
 
 def _check_space(folder: Path, needed: int) -> None:

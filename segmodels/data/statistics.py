@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from segmodels.data.ahead import ahead, decoders
 from segmodels.data.class_weights import METHODS, suggested_weights
 from segmodels.data.dataset import IGNORE, SPLITS, Dataset, Progress, Sample
 from segmodels.data.disk import Stop, Stopped
@@ -20,9 +20,6 @@ from segmodels.home import home
 
 #: Change this when the same files would give other figures.
 VERSION = 2
-
-#: Pictures decoded at a time: each may take 200 MB while it is.
-MOST_WORKERS = 8
 
 #: Pixels counted at a time.
 STRIP = 1 << 20
@@ -173,9 +170,8 @@ def _measure(
             return str(error)
         return (mask.shape[0], mask.shape[1]), *_colours(image, mask)
 
-    pool = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, MOST_WORKERS))
-    try:
-        for done, (sample, result) in enumerate(zip(samples, pool.map(one, samples), strict=True), start=1):
+    with closing(ahead(one, samples, threads=decoders())) as results:
+        for done, (sample, result) in enumerate(zip(samples, results, strict=True), start=1):
             if isinstance(result, str):
                 problems[sample.id] = result
                 size, values = (0, 0), np.zeros(256, np.int64)
@@ -191,8 +187,6 @@ def _measure(
                 raise Stopped(f"stopped while counting classes in {split}; nothing is kept")
             if progress:
                 progress(done, len(samples), f"counting classes in {split}")
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
     with np.errstate(invalid="ignore"):  # 0 / 0, where nothing is there, is NaN
         mean = sums.sum(axis=0) / by_value.sum()
         deviation = np.sqrt(np.maximum(squares / by_value.sum() - mean**2, 0))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
-import segmodels
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors
+from segmodels.process import start
 from segmodels.recipe import Recipe
 from segmodels.training.preflight import check
 from segmodels.training.runs import Run, check_resumable
@@ -33,15 +30,12 @@ def relaunch(run: Run) -> None:
 
 
 def _start(run: Run, arguments: list[str]) -> None:
-    package = str(Path(segmodels.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     with explain_disk_errors(run.path), (run.path / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "segmodels", "train", *arguments],
-            stdin=subprocess.DEVNULL,
+        process = start(
+            ["train", *arguments],
+            variables={"PYTHONUNBUFFERED": "1"},
             stdout=log,
             stderr=log,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # a closed terminal or a stopped server does not take it along
         )
     threading.Thread(target=_reap, args=(run, process), name=f"reap-{run.id}", daemon=True).start()

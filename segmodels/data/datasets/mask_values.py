@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from segmodels.data.ahead import ahead
 from segmodels.data.dataset import Progress
 from segmodels.errors import UserError
 from segmodels.files import read_json, state_of, write_json
@@ -107,9 +107,8 @@ def _count(items: Sequence[Item], read: Callable[[Item], np.ndarray], progress: 
 
     found = MaskValues()
     total = 0
-    pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
-    try:
-        for number, result in enumerate(pool.map(one, items)):
+    with closing(ahead(one, items)) as results:
+        for number, result in enumerate(results):
             if isinstance(result, str):
                 found.problems[number] = result
             else:
@@ -121,8 +120,6 @@ def _count(items: Sequence[Item], read: Callable[[Item], np.ndarray], progress: 
                     _forget(found, 16 * MOST)
             if progress:
                 progress(number + 1, len(items), "looking for the classes in the masks")
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
     _forget(found, MOST)
     order = sorted(found.pixels)
     return MaskValues(

@@ -18,7 +18,7 @@ from segmodels.data.datasets.texture import edges
 from segmodels.data.shapes import Shape, draw
 from segmodels.data.split import split_by_source
 from segmodels.errors import UserError, choose
-from segmodels.home import data_folder, home
+from segmodels.home import data_folders, home
 
 #: What the folder is called below `SEGMODELS_DATA` and `home()/data`.
 FOLDER = "monuseg"
@@ -214,8 +214,7 @@ def _find(root: Path | None) -> Path:
     """The folder of the data set: `root` or the one below it, else the first that is there of the usual places."""
     place = home() / "data" / FOLDER
     if root is None:
-        shared = data_folder()
-        places = ([shared / FOLDER] if shared else []) + [place]
+        places = [folder / FOLDER for folder in data_folders()]
         root = next((folder for folder in places if folder.is_dir()), None)
         if root is None:
             searched = " nor in ".join(map(str, places))

@@ -15,7 +15,7 @@ from segmodels.data.images import read_mask_colours, read_mask_values
 from segmodels.data.mask_pairs import Pair, Pairs
 from segmodels.data.split import split_by_source
 from segmodels.errors import UserError, choose
-from segmodels.home import data_folder, home
+from segmodels.home import data_folders, home
 
 
 class NamedMasks(Dataset):
@@ -103,7 +103,7 @@ class NamedMasks(Dataset):
     @classmethod
     def _find(cls, root: Path | None) -> Path:
         """The folder given, or else the first that is there of the usual places; or the one of its name inside it."""
-        places = [place for place in (data_folder(), home() / "data") if place]
+        places = data_folders()
         if root is None:
             usual = (place / folder for place in places for folder in cls.folders)
             root = next((folder for folder in usual if folder.is_dir()), None)

@@ -16,7 +16,7 @@ from segmodels.data.download import Archive, fetch, remaining
 from segmodels.data.images import read_image, read_mask
 from segmodels.data.split import split_off
 from segmodels.errors import UserError, choose
-from segmodels.home import data_folder, home
+from segmodels.home import data_folders, home
 
 #: What the folder is called below `SEGMODELS_DATA` and where it is downloaded to.
 FOLDER = "oxford-iiit-pet"
@@ -203,11 +203,11 @@ def _find(root: Path | None) -> Path:
     """The folder of the data set: `root` or the one below it, else the first that is there of the usual places."""
     if root is not None:
         return root / FOLDER if not (root / "images").is_dir() and (root / FOLDER).is_dir() else root
-    shared = data_folder()
-    for place in ([shared / FOLDER] if shared else []) + [home() / "data" / FOLDER]:
+    places = [folder / FOLDER for folder in data_folders()]
+    for place in places:
         if place.is_dir():
             return place
-    searched = f"{shared / FOLDER} nor in {home() / 'data' / FOLDER}" if shared else str(home() / "data" / FOLDER)
+    searched = " nor in ".join(map(str, places))
     raise UserError(
         f"Oxford-IIIT Pet is not in {searched}: {_HOW_TO_GET}, or point to it with --root or SEGMODELS_DATA"
     )

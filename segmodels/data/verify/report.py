@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from segmodels.data.dataset import SPLITS, Dataset, Finding
+from segmodels.data.datasets.pictures import files_below
 from segmodels.errors import UserError
 from segmodels.files import read_json, state_of, write_json
 from segmodels.home import home
@@ -76,17 +74,9 @@ def keep(report: Report, dataset: Dataset) -> None:
     write_json(_place(dataset), report.document())
 
 
-def files_below(root: Path | None) -> Iterator[Path]:
-    """The files in a folder and those below it but for hidden ones, in a fixed order; links are not followed."""
-    return islice(_walk(root), MOST_FILES) if root is not None else iter(())
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, below, names in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(folder, name)
+def files_of(dataset: Dataset) -> list[Path]:
+    """The files below the data set's root, in a fixed order; none where it is generated."""
+    return [] if dataset.root is None else files_below(dataset.root)[:MOST_FILES]
 
 
 def _place(dataset: Dataset) -> Path:
@@ -103,5 +93,5 @@ def _place(dataset: Dataset) -> Path:
             for path in (sample.image_path, sample.mask_path):
                 if path is not None and (dataset.root is None or not path.is_relative_to(dataset.root)):
                     elsewhere.add(path)
-    files = [*sorted(elsewhere), *files_below(dataset.root)]
+    files = [*sorted(elsewhere), *files_of(dataset)]
     return home() / "cache" / "verify" / f"{state_of(files, *about)}.json"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
+from segmodels.data.ahead import ahead, decoders
 from segmodels.data.dataset import SPLITS, Dataset, Finding, Progress, Sample
 from segmodels.data.disk import Stop, Stopped
 from segmodels.data.verify.look import SUFFIXES, look, place_of, wrong_suffix
-from segmodels.data.verify.report import Report, files_below, keep, kept_report
+from segmodels.data.verify.report import Report, files_of, keep, kept_report
 from segmodels.data.verify.whole import (
     Checked,
     class_balance,
@@ -23,12 +21,6 @@ from segmodels.data.verify.whole import (
     sources_across_splits,
 )
 from segmodels.errors import UserError
-
-#: Pictures decoded at a time: each may take 200 MB while it is.
-MOST_WORKERS = 8
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def verify(
@@ -69,7 +61,7 @@ def verify(
     findings = [*_of_the_whole(dataset), *name_clashes(samples), *sources_across_splits(samples)]
     findings += _wrong_suffixes(dataset, samples, tell)
     checked: list[Checked] = []
-    with closing(_in_threads(lambda pair: look(dataset, pair[1], pair[0]), pairs)) as seen:
+    with closing(ahead(lambda pair: look(dataset, pair[1], pair[0]), pairs, threads=decoders())) as seen:
         for done, ((split, sample), one) in enumerate(zip(pairs, seen, strict=True), start=1):
             checked.append(Checked(split, sample, one))
             findings += one.findings
@@ -108,10 +100,10 @@ def _wrong_suffixes(
             for path in (sample.image_path, sample.mask_path):
                 if path is not None:
                     owners.setdefault(path, (sample.id, split))
-    others = (path for path in files_below(dataset.root) if path not in owners)
+    others = (path for path in files_of(dataset) if path not in owners)
     paths = [path for path in [*owners, *others] if path.suffix.lower() in SUFFIXES]
     findings = []
-    with closing(_in_threads(wrong_suffix, paths)) as answers:
+    with closing(ahead(wrong_suffix, paths, threads=decoders())) as answers:
         for path, wrong in zip(paths, answers, strict=True):
             tell(0, "looking at the files")
             if wrong:
@@ -119,15 +111,6 @@ def _wrong_suffixes(
                 action = "read by its content all the same" if split else "not read: it belongs to no split"
                 findings.append(Finding("wrong-suffix", place_of(dataset, path), wrong, action, sample_id, split))
     return findings
-
-
-def _in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
-    """The results in order; once it is closed, what has not begun is not done."""
-    pool = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, MOST_WORKERS))
-    try:
-        yield from pool.map(work, items)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _in_order(dataset: Dataset, findings: list[Finding], pairs: list[tuple[str, Sample]]) -> list[Finding]:

@@ -1,0 +1,30 @@
+"""A verb of the command line in a process of its own, which finds this package wherever it is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+#: Not on a GPU: what computes nothing takes no memory from a training.
+WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+
+
+def start(words: Sequence[str], *, variables: dict[str, str] | None = None, **streams: Any) -> subprocess.Popen:
+    """Start `python -m segmodels WORDS`, which reads nothing from standard input.
+
+    Args:
+        variables: of the environment, beside those of this process.
+        **streams: further arguments of `subprocess.Popen`.
+    """
+    package = str(Path(__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "segmodels", *words],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(variables or {}), "PYTHONPATH": path},
+        **streams,
+    )
