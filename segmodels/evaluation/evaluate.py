@@ -169,13 +169,14 @@ def _usable(
 def _recipe(predictor: Predictor, data: str | None, root: str | Path | None) -> Recipe:
     """What the model was trained by; the run's own recipe, where there is one, also knows the folder of the data."""
     fields: dict[str, Any] = predictor.spec.recipe
-    if predictor.path.name == "best" and (predictor.path.parent / "recipe.json").is_file():
-        fields = Recipe.load(predictor.path.parent / "recipe.json").model_dump()
+    run = predictor.path.parent if predictor.path.name == "best" else None
+    if run and (run / "recipe.json").is_file():
+        fields = Recipe.load(run / "recipe.json").model_dump()
     if data and data_name(data) != fields.get("data"):
         fields = {**fields, "data": data, "root": None, "form": None, "split_file": None}
-    elif (predictor.path.parent / "split.json").is_file() and predictor.path.name == "best" and root is None:
+    elif run and root is None and (run / "split.json").is_file():
         # As it was split for the training: what was trained on must not be tested on.
-        fields = {**fields, "split_file": str(predictor.path.parent / "split.json")}
+        fields = {**fields, "split_file": str(run / "split.json")}
     if root is not None:
         fields = {**fields, "root": str(root)}
     return Recipe(**{**fields, "weights": "none"})
