@@ -13,9 +13,7 @@ from segmodels.data.datasets.own import split_of
 from segmodels.data.datasets.pictures import Pictures, files_below, ids_of, pair
 from segmodels.data.datasets.polygon_folder import BACKGROUND, PolygonFolder, class_labels
 from segmodels.data.datasets.read_once import read_once
-from segmodels.data.datasets.shape_findings import shape_findings
 from segmodels.data.shapes import Shape
-from segmodels.errors import UserError
 
 #: The class of regions in layers without a name, as MoNuSeg's are.
 NUCLEUS = "nucleus"
@@ -65,28 +63,12 @@ class AperioFolder(PolygonFolder):
             found.append((sample, split_of(inside) or official))
         return sorted(found, key=lambda entry: entry[0].id)
 
-    def shapes(self, sample: Sample) -> list[Shape]:
-        return self._read(sample)[0]
-
-    def inspect(self, sample: Sample) -> list[Finding]:
-        assert sample.mask_path is not None
-        try:
-            return shape_findings(self._place(sample.mask_path), *self._read(sample), *self.size(sample))
-        except UserError:  # reading it says so
-            return []
-
-    def inspect_files(self) -> list[Finding]:
-        return self._problems
-
     def _read(self, sample: Sample) -> tuple[list[Shape], list[str]]:
         assert sample.mask_path is not None
         regions, problems = read_regions(sample.mask_path)
         return [
             Shape(BACKGROUND if region.negative else region.label or NUCLEUS, region.points) for region in regions
         ], problems
-
-    def _place(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def is_aperio(path: Path) -> bool:

@@ -73,9 +73,7 @@ class CocoFolder(PolygonFolder):
                     origin[picture], said[picture] = path, (file, entry)
             self._tell("no-picture", path, missing)
             self._tell("listed-twice", path, twice)
-        if not origin and self._problems:
-            first = self._problems[0]
-            raise UserError(f"{self.root / first.where}: {first.message}")
+        self._need(origin)
         self.classes, self._ids = label_ids(labels, class_numbers(self.root))
         found = []
         for picture, name in ids_of(origin, self.root).items():
@@ -89,8 +87,9 @@ class CocoFolder(PolygonFolder):
     def ids(self) -> dict[str, int]:
         return self._ids
 
-    def shapes(self, sample: Sample) -> list[Shape]:
-        return list(self._shapes(sample, []))
+    def _read(self, sample: Sample) -> tuple[list[Shape], list[str]]:
+        problems: list[str] = []
+        return list(self._shapes(sample, problems)), problems
 
     def inspect(self, sample: Sample) -> list[Finding]:
         assert sample.mask_path is not None
@@ -108,9 +107,6 @@ class CocoFolder(PolygonFolder):
             found.append(Finding("said-size", where, message, "the outlines are drawn as they stand"))
         return found
 
-    def inspect_files(self) -> list[Finding]:
-        return self._problems
-
     def _drawn(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         # One shape after another: hundreds of large masks at once would not fit in memory.
         return draw(self._shapes(sample, []), self.ids, *self.size(sample))
@@ -125,18 +121,10 @@ class CocoFolder(PolygonFolder):
             except UserError as error:
                 problems.append(str(error))
 
-    def _tell(self, kind: str, path: Path, problems: list[str]) -> None:
-        if problems:
-            more = f", and {len(problems) - 1:,} more like it" if len(problems) > 1 else ""
-            self._problems.append(Finding(kind, self._place(path), f"{problems[0]}{more}", "left out"))
-
     def _split_of(self, path: Path) -> str:
         """The split that a file's own name or its folders stand for, or ""."""
         inside = path.relative_to(self.root)
         return split_of(inside / "in") if path.suffix.lower() == ".json" else split_of(inside)
-
-    def _place(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def _coco_files(files: list[Path], most: int | None = None) -> list[Path]:

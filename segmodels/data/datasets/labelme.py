@@ -84,9 +84,7 @@ class LabelMeFolder(PolygonFolder):
             elif picture is not None:
                 paired[picture] = path
                 used |= dict.fromkeys(labels, self._place(path))
-        if not paired and self._problems:
-            first = self._problems[0]
-            raise UserError(f"{self.root / first.where}: {first.message}")
+        self._need(paired)
         self.classes, self._ids = label_ids(sorted(used), self._label_file(used))
         names = ids_of(paired, self.root)
         return sorted(
@@ -147,9 +145,6 @@ class LabelMeFolder(PolygonFolder):
         encoded = _document(sample.mask_path).get("imageData")
         return read_image(_decoded(encoded, "imageData"), name=f"{sample.mask_path}, imageData")
 
-    def shapes(self, sample: Sample) -> list[Shape]:
-        return self._read(sample)[0]
-
     def inspect(self, sample: Sample) -> list[Finding]:
         assert sample.mask_path is not None
         try:
@@ -164,15 +159,9 @@ class LabelMeFolder(PolygonFolder):
             found.append(Finding("size-mismatch", where, message, "the shapes are drawn where they stand"))
         return found
 
-    def inspect_files(self) -> list[Finding]:
-        return self._problems
-
     def _read(self, sample: Sample) -> tuple[list[Shape], list[str]]:
         assert sample.mask_path is not None
         return read_shapes(_document(sample.mask_path))
-
-    def _place(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def read_shapes(document: Mapping[str, Any]) -> tuple[list[Shape], list[str]]:

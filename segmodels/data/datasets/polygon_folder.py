@@ -11,8 +11,9 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from segmodels.data.dataset import IGNORE, ClassLabel, Sample
+from segmodels.data.dataset import IGNORE, ClassLabel, Finding, Sample
 from segmodels.data.datasets.own import OwnDataset
+from segmodels.data.datasets.shape_findings import shape_findings
 from segmodels.data.images import FORMATS, MAX_PIXELS
 from segmodels.data.shapes import Shape, draw
 from segmodels.errors import UserError
@@ -37,12 +38,33 @@ class PolygonFolder(OwnDataset):
     #: Further names that stand for class 0 or, like `__ignore__`, for `IGNORE`.
     aliases: ClassVar[Mapping[str, int]] = {IGNORED: IGNORE, BACKGROUND: 0}
 
+    #: What is odd about the annotation files; `collect` makes the list.
+    _problems: list[Finding]
+
     @abstractmethod
+    def _read(self, sample: Sample) -> tuple[list[Shape], list[str]]:
+        """The shapes of one picture in the file's order, and what is wrong with each left out (two points, NaN).
+
+        Raises:
+            UserError: the file is wrong as a whole.
+        """
+
     def shapes(self, sample: Sample) -> list[Shape]:
         """The shapes of one picture in the file's order; `UserError` where the file is wrong.
 
         A shape that cannot be drawn (two points, NaN) is left out, and `inspect` says so.
         """
+        return self._read(sample)[0]
+
+    def inspect(self, sample: Sample) -> list[Finding]:
+        assert sample.mask_path is not None
+        try:
+            return shape_findings(self._place(sample.mask_path), *self._read(sample), *self.size(sample))
+        except UserError:  # reading it says so
+            return []
+
+    def inspect_files(self) -> list[Finding]:
+        return self._problems
 
     def size(self, sample: Sample) -> tuple[int, int]:
         """Height and width of the picture, read from its head alone."""
@@ -57,6 +79,22 @@ class PolygonFolder(OwnDataset):
 
     def _drawn(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         return draw(self.shapes(sample), self.ids, *self.size(sample))
+
+    def _place(self, path: Path) -> str:
+        """What findings call a file of the data set."""
+        return path.relative_to(self.root).as_posix()
+
+    def _tell(self, kind: str, path: Path, problems: list[str]) -> None:
+        """One finding for what was left out of an annotation file for one reason, however often."""
+        if problems:
+            more = f", and {len(problems) - 1:,} more like it" if len(problems) > 1 else ""
+            self._problems.append(Finding(kind, self._place(path), f"{problems[0]}{more}", "left out"))
+
+    def _need(self, paired: Mapping[Path, Path]) -> None:
+        """Where no picture has an annotation, the first problem says why."""
+        if not paired and self._problems:
+            first = self._problems[0]
+            raise UserError(f"{self.root / first.where}: {first.message}")
 
     def reading(self) -> tuple[object, ...]:
         """The class ids: a label that comes with another file may change them."""

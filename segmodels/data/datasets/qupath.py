@@ -72,9 +72,6 @@ class QuPathFolder(PolygonFolder):
         only = 1 if len(self.labels) == 1 else IGNORE
         return {**super().ids, "": only, IGNORED: IGNORE}
 
-    def shapes(self, sample: Sample) -> list[Shape]:
-        return self._read(sample)[0]
-
     def inspect(self, sample: Sample) -> list[Finding]:
         assert sample.mask_path is not None
         try:
@@ -91,9 +88,6 @@ class QuPathFolder(PolygonFolder):
             )
         return found
 
-    def inspect_files(self) -> list[Finding]:
-        return self._problems
-
     def _read(self, sample: Sample) -> tuple[list[Shape], list[str]]:
         """The shapes of a picture, and what is wrong with each that is left out."""
         assert sample.mask_path is not None
@@ -108,9 +102,6 @@ class QuPathFolder(PolygonFolder):
             except UserError as error:
                 problems.append(f"feature {number}: {error}")
         return shapes, problems
-
-    def _place(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def _classes(path: Path) -> list[list[str]]:

@@ -12,7 +12,6 @@ from segmodels.data.datasets.label_ids import label_ids
 from segmodels.data.datasets.own import split_of
 from segmodels.data.datasets.pictures import Pictures, files_below, ids_of
 from segmodels.data.datasets.polygon_folder import IGNORED, PolygonFolder
-from segmodels.data.datasets.shape_findings import shape_findings
 from segmodels.data.shapes import Shape
 from segmodels.data.via import PROJECT, attribute_values, class_attribute, read_via, region_shape
 from segmodels.errors import UserError
@@ -68,9 +67,7 @@ class ViaFolder(PolygonFolder):
                     self._regions[picture], origin[picture] = entry.regions, path
             self._tell("no-picture", path, missing)
             self._tell("double-annotation", path, twice)
-        if not origin and self._problems:
-            first = self._problems[0]
-            raise UserError(f"{self.root / first.where}: {first.message}")
+        self._need(origin)
         self._find_classes(origin)
         return sorted(
             (
@@ -108,20 +105,6 @@ class ViaFolder(PolygonFolder):
     def ids(self) -> dict[str, int]:
         return self._ids
 
-    def shapes(self, sample: Sample) -> list[Shape]:
-        return self._read(sample)[0]
-
-    def inspect(self, sample: Sample) -> list[Finding]:
-        assert sample.mask_path is not None
-        try:
-            height, width = self.size(sample)
-        except UserError:  # reading it says so
-            return []
-        return shape_findings(self._place(sample.mask_path), *self._read(sample), height, width)
-
-    def inspect_files(self) -> list[Finding]:
-        return self._problems
-
     def reading(self) -> tuple[object, ...]:
         return (self._attribute, self._usual, *self.ids.items())
 
@@ -136,14 +119,6 @@ class ViaFolder(PolygonFolder):
             except UserError as error:
                 problems.append(f"{sample.image_path.name}, region {number}: {error}")
         return shapes, problems
-
-    def _tell(self, kind: str, path: Path, problems: list[str]) -> None:
-        if problems:
-            more = f", and {len(problems) - 1:,} more like it" if len(problems) > 1 else ""
-            self._problems.append(Finding(kind, self._place(path), f"{problems[0]}{more}", "left out"))
-
-    def _place(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def _is_via(path: Path) -> bool:
