@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from own_forms import HEIGHT, WIDTH, pictures, write_form
 from PIL import Image, ImageDraw
 
 from segmodels.data.dataset import SPLITS, Sample
@@ -20,6 +19,8 @@ from segmodels.data.datasets.coco import CocoFolder
 from segmodels.data.datasets.own import open_own
 from segmodels.data.rle import encode
 from segmodels.errors import UserError
+from tests.changed_documents import changed, places
+from tests.own_forms import HEIGHT, WIDTH, pictures, write_form
 
 
 def samples(data: CocoFolder) -> dict[str, Sample]:
@@ -303,22 +304,10 @@ GOOD: dict[str, Any] = {
 }
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The path of every value within a document."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, inner in inside for place in places(inner, (*path, key)))]
-
-
 @given(st.lists(st.tuples(st.sampled_from(places(GOOD)[1:]), junk), max_size=3))
 @settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_changed_files_are_read_or_a_user_error(tmp_path: Path, changes: list[tuple[tuple[Any, ...], Any]]) -> None:
-    document = json.loads(json.dumps(GOOD))
-    for path, value in changes:
-        with contextlib.suppress(KeyError, IndexError, TypeError):
-            inside = document
-            for key in path[:-1]:
-                inside = inside[key]
-            inside[path[-1]] = value
+    document = changed(GOOD, changes)
     (tmp_path / "a.json").write_text(json.dumps(document))
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "one.png")
     with contextlib.suppress(UserError):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from own_forms import write_form
 from PIL import Image
 
 from segmodels.data.convert import convert, file_names, usable_labels
@@ -21,6 +20,7 @@ from segmodels.data.disk import Stopped
 from segmodels.data.rle import encode, encode_each
 from segmodels.data.writers import WRITERS
 from segmodels.errors import UserError
+from tests.own_forms import write_form
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -19,6 +19,7 @@ from segmodels.data.dataset import IGNORE, SPLITS
 from segmodels.data.datasets.labelme import LabelMeFolder, read_shapes
 from segmodels.data.datasets.own import open_own, recognise
 from segmodels.errors import UserError
+from tests.changed_documents import VALUES, mutated
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -302,31 +303,6 @@ def test_more_than_255_labels(tmp_path):
     write(tmp_path / "a.json", *(entry(f"label {number}") for number in range(300)))
     with pytest.raises(UserError, match="more than the 255"):
         LabelMeFolder(tmp_path)
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=10,
-)
-
-
-def mutated(document: Any, steps: list[tuple[int, Any]]) -> Any:
-    """The document with something in it replaced, at each step at another place."""
-    for number, value in steps:
-        places: list[tuple[Any, Any]] = []
-
-        def visit(node: Any, places: list[tuple[Any, Any]] = places) -> None:
-            for key in list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
-                places.append((node, key))
-                visit(node[key])
-
-        visit(document)
-        if not places:
-            return document
-        node, key = places[number % len(places)]
-        node[key] = value
-    return document
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), VALUES), min_size=1, max_size=4))

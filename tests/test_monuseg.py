@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from own_forms import write_form
 from PIL import Image
 from scipy import ndimage
 
@@ -20,6 +19,7 @@ from segmodels.data.datasets.aperio import AperioFolder
 from segmodels.data.datasets.monuseg import BORDER, ORGANS, MoNuSeg, MoNuSegNuclei
 from segmodels.data.datasets.own import open_own
 from segmodels.errors import UserError
+from tests.own_forms import write_form
 
 TRAIN = "MoNuSeg 2018 Training Data"
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from bad_server import Site, serving
 from PIL import Image
-from test_archive import pack, visible
 
 from segmodels.data import disk
 from segmodels.data.datasets.oxford_pets import OxfordPets
 from segmodels.data.disk import Stopped
 from segmodels.data.download import Archive
 from segmodels.errors import UserError
+from tests.test_archive import pack, visible
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
-from test_labelme import VALUES, mutated
 
 from segmodels.data.dataset import IGNORE, SPLITS
 from segmodels.data.datasets.own import open_own, recognise
@@ -20,6 +19,7 @@ from segmodels.data.datasets.via import ViaFolder
 from segmodels.data.shapes import draw
 from segmodels.data.via import class_attribute, read_via, region_shape
 from segmodels.errors import UserError
+from tests.changed_documents import VALUES, mutated
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -21,20 +21,6 @@ from segmodels.process import WITHOUT_GPU, start
 from ui import cached
 from ui.frame import in_place, plain
 
-#: What a picture and its labels are called in each form, for whoever has to arrange them.
-LAYOUTS = {
-    "masks": "`images/1.jpg` and `masks/1.png`, a grey or palette picture of class numbers; names in `labels.txt`",
-    "colours": "`images/1.jpg` and `masks/1.png` in colours, which `label_colors.txt`, `classes.json` or YAML names",
-    "arrays": "`images.npy` and `masks.npy`, or one `.npz` with both",
-    "labelme": "`1.jpg` and LabelMe's `1.json` beside it",
-    "coco": "pictures and one JSON in COCO's format, polygons or run lengths",
-    "via": "pictures and `via_region_data.json` of the VGG Image Annotator",
-    "voc": "`JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/` as Pascal VOC has them",
-    "monuseg": "`1.tif` and ImageScope's `1.xml` beside it, or in `Tissue Images/` and `Annotations/`",
-    "qupath": "`1.png` and QuPath's `1.geojson` beside it",
-}
-
-
 #: Lines of libraries, which say nothing to whoever waits: "WARNING:urllib3…", "2026-01-01 12:00:00.123: W …".
 _WARNING = re.compile(r"[A-Z]+:|\d{4}-|[WIE]\d{4} |\s*(import|warnings)")
 
@@ -43,7 +29,7 @@ def add_own_data(key: str) -> str | None:
     """Widgets that add a data set; returns its name once it was added."""
     upload, folder, web = st.tabs(["Upload", "Folder", "Web"])
     with st.expander("Which forms are understood", icon=":material/help:"):
-        st.markdown("\n".join(f"- **{FORMS[form].title}**: {layout}" for form, layout in LAYOUTS.items()))
+        st.markdown("\n".join(f"- **{row.title}**: {row.layout}" for row in FORMS.values()))
         st.caption(
             "Folders named train, val and test, or list files of these names, become the splits. "
             "Without them a tenth of the pictures is kept for testing and another for validation."

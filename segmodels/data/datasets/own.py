@@ -27,11 +27,12 @@ SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class Form:
-    """A row of `FORMS`: where its class is, and what people call it."""
+    """A row of `FORMS`: where its class is, what people call it, and how its files lie (Markdown)."""
 
     module: str
     type_name: str
     title: str
+    layout: str
 
     def load(self) -> type[OwnDataset]:
         return getattr(importlib.import_module(f"segmodels.data.datasets.{self.module}"), self.type_name)
@@ -39,15 +40,60 @@ class Form:
 
 #: The forms, from the most to the least specific: where two fit, the earlier is the likelier.
 FORMS: dict[str, Form] = {
-    "monuseg": Form("aperio", "AperioFolder", "MoNuSeg: TIFF and Aperio XML"),
-    "labelme": Form("labelme", "LabelMeFolder", "LabelMe JSON"),
-    "coco": Form("coco", "CocoFolder", "COCO JSON"),
-    "via": Form("via", "ViaFolder", "VGG Image Annotator JSON"),
-    "qupath": Form("qupath", "QuPathFolder", "QuPath GeoJSON"),
-    "voc": Form("voc_masks", "VocFolder", "Pascal VOC palette PNGs"),
-    "colours": Form("colour_masks", "ColourMaskFolder", "colour-coded masks"),
-    "masks": Form("integer_masks", "IntegerMaskFolder", "masks of class numbers"),
-    "arrays": Form("arrays", "ArrayFolder", "NumPy arrays"),
+    "monuseg": Form(
+        "aperio",
+        "AperioFolder",
+        "MoNuSeg: TIFF and Aperio XML",
+        "`1.tif` and ImageScope's `1.xml` beside it, or in `Tissue Images/` and `Annotations/`",
+    ),
+    "labelme": Form(
+        "labelme",
+        "LabelMeFolder",
+        "LabelMe JSON",
+        "`1.jpg` and LabelMe's `1.json` beside it",
+    ),
+    "coco": Form(
+        "coco",
+        "CocoFolder",
+        "COCO JSON",
+        "pictures and one JSON in COCO's format, polygons or run lengths",
+    ),
+    "via": Form(
+        "via",
+        "ViaFolder",
+        "VGG Image Annotator JSON",
+        "pictures and `via_region_data.json` of the VGG Image Annotator",
+    ),
+    "qupath": Form(
+        "qupath",
+        "QuPathFolder",
+        "QuPath GeoJSON",
+        "`1.png` and QuPath's `1.geojson` beside it",
+    ),
+    "voc": Form(
+        "voc_masks",
+        "VocFolder",
+        "Pascal VOC palette PNGs",
+        "`JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/` as Pascal VOC has them",
+    ),
+    "colours": Form(
+        "colour_masks",
+        "ColourMaskFolder",
+        "colour-coded masks",
+        "`images/1.jpg` and `masks/1.png` in colours, which `label_colors.txt`, `classes.json` or YAML names",
+    ),
+    "masks": Form(
+        "integer_masks",
+        "IntegerMaskFolder",
+        "masks of class numbers",
+        "`images/1.jpg` and `masks/1.png`, a grey or palette picture of class numbers; names in `labels.txt`",
+    ),
+    "arrays": Form(
+        "arrays",
+        "ArrayFolder",
+        "NumPy arrays",
+        "`images.npy` and `masks.npy`, or one `.npz` with both",
+    ),
 }
 
 
