@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import numbers
-import reprlib
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from segmodels.errors import UserError
+from segmodels.expressions import Parameter, write_term
 
 T = TypeVar("T")
 
@@ -51,22 +48,9 @@ class Operation:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            kind: type = type(field.default)
-            low, high = field.metadata["low"], field.metadata["high"]
-            if kind is bool:
-                if not isinstance(value, bool):
-                    self._refuse(field.name, value, "true or false")
-                continue
-            # A bool is a number to Python, and NaN is out of every range.
-            number = numbers.Integral if kind is int else numbers.Real
-            if isinstance(value, bool) or not isinstance(value, number) or not low <= value <= high:
-                what = "a whole number" if kind is int else "a number"
-                self._refuse(field.name, value, f"{what}, at least {low:g} and at most {high:g}")
-            object.__setattr__(self, field.name, kind(value))
-
-    def _refuse(self, name: str, value: Any, allowed: str) -> None:
-        raise UserError(f"augmentation {self.name}: {name}={reprlib.repr(value)} must be {allowed}")
+            known = Parameter(field.default, **field.metadata)
+            value = known.checked(getattr(self, field.name), field.name, f"augmentation {self.name}")
+            object.__setattr__(self, field.name, value)
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -77,10 +61,8 @@ class Operation:
     @property
     def text(self) -> str:
         """As a recipe writes it: the name, and what differs from the defaults: `rotate(degrees=30)`."""
-        given = {name: getattr(self, name) for name in self.defaults()}
-        changed = {name: value for name, value in given.items() if value != self.defaults()[name]}
-        words = [f"{name}={json.dumps(value)}" for name, value in changed.items()]
-        return f"{self.name}({','.join(words)})" if words else self.name
+        defaults = self.defaults()
+        return write_term(self.name, {name: getattr(self, name) for name in defaults}, defaults)
 
     def describe(self) -> str:
         """What it does, in words for people."""
