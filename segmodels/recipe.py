@@ -116,8 +116,7 @@ class Recipe(BaseModel):
     def _known_loss(cls, text: str) -> str:
         from segmodels.training.losses import parse_loss
 
-        parse_loss(text)
-        return text
+        return parse_loss(text).text
 
     @field_validator("form")
     @classmethod
