@@ -85,12 +85,20 @@ def test_the_report_has_the_keys_of_the_design_in_order(predictor: Predictor, ti
     assert report["f1"] == pytest.approx(2 * p * r / (p + r))
 
 
-def test_the_loss_is_the_recipes(predictor: Predictor) -> None:
+@pytest.mark.parametrize("text", ["cross_entropy+dice", "border_cross_entropy+0.1*boundary"])
+def test_the_loss_is_the_recipes(text: str, tiny_run: Run, tmp_path: Path) -> None:
+    """Also one that needs maps of the masks, in which the pets' class 1 is the background."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_run.best, folder)
+    document = json.loads((folder / "segmodels.json").read_text())
+    document["recipe"]["loss"] = text
+    (folder / "segmodels.json").write_text(json.dumps(document))
+    predictor = Predictor(folder)
     dataset = open_dataset("toy-pets")
     pairs = [dataset.read(sample) for sample in dataset.samples("test")]
     images = np.stack([np.asarray(Image.fromarray(i).resize((32, 32), Image.Resampling.BILINEAR)) for i, _ in pairs])
     masks = np.stack([np.asarray(Image.fromarray(m).resize((32, 32), Image.Resampling.NEAREST)) for _, m in pairs])
-    loss = make_loss("cross_entropy+dice")
+    loss = make_loss(text, background=1)
     logits = np.asarray(predictor.model(images, training=False))
     expected = np.mean([float(loss(masks[i : i + 8], logits[i : i + 8])) for i in range(0, 40, 8)])
     assert evaluate(predictor, split="test")["loss"] == pytest.approx(expected, rel=1e-4)

@@ -67,7 +67,7 @@ def evaluate(
     classes = len(predictor.labels)
     if recipe.class_weights is not None and len(recipe.class_weights) != classes:
         raise UserError(f"the recipe has {len(recipe.class_weights)} class weights for {classes} classes")
-    loss_of = make_loss(recipe.loss, recipe.class_weights)
+    loss_of = make_loss(recipe.loss, recipe.class_weights, background=dataset.background)
     confusion, losses, images, began = ConfusionMatrix(classes), 0.0, 0, time.perf_counter()
     if predictor.spec.input.mode == "tiles":
         passes = _native(predictor, dataset, samples, loss_of, confusion, reporter)
