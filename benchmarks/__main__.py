@@ -14,6 +14,7 @@ BENCHMARKS = {
     "throughput": "training images a second against a bare Keras loop of the same network",
     "augment": "augmentation and the loader at 256 px: images a second, and memory",
     "data": "preparing against a plain Pillow loop, an epoch over prepared data against decoding, memory",
+    "losses": "every loss on one core: value and gradient of a batch, and the maps that a loader makes for it",
     "batchnorm": "the momentum of the backbone's BatchNorm statistics in a short training",
     "zoo": "every architecture at 256 px: speed, cost, memory; beside segmentation_models.pytorch where that is named",
     "pets": "Oxford pets at 160 px, 20 epochs, figures on the test split at native size",

@@ -96,7 +96,7 @@ def recipe_form() -> Recipe | None:
         fields |= _sampling(data, fields["image_size"])
         st.caption("**Training**")
         fields["loss"] = st.selectbox(
-            "Loss", ["cross_entropy+dice", *LOSSES], key="loss", accept_new_options=True, help=_help("loss")
+            "Loss", ["cross_entropy+dice", *LOSSES], key="loss", accept_new_options=True, help=_losses()
         )
         fields["augment"] = st.selectbox(
             "Augment",
@@ -168,6 +168,16 @@ def _weights(architecture: str, backbone: str) -> str:
     whole = [name for name, of in PUBLISHED.items() if (of.architecture, of.backbone) == (architecture, backbone)]
     known = [default_weights(backbone), *whole, "none"]
     return _choice("weights", list(dict.fromkeys(known)), titles=WEIGHTS, per=f"{architecture}-{backbone}")
+
+
+def _losses() -> str:
+    """What there is to choose of and to add up, with the parameters and where each is from."""
+    lines = [f"{plain(_help('loss'))}, with parameters where there are some: focal(gamma=3).\n"]
+    for name, row in LOSSES.items():
+        call = f"{name}({', '.join(row.parameters)})" if row.parameters else name
+        source = f" ({row.paper})" if row.paper else ""
+        lines.append(f"- **{plain(call)}**: {plain(row.description + source)}")
+    return "\n".join(lines)
 
 
 def _choice(
