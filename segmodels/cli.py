@@ -159,8 +159,6 @@ def _recipe(parsed: argparse.Namespace) -> Recipe:
         for key, value in vars(parsed).items()
         if key.startswith("field_") and value is not None
     }
-    if "class_weights" in given:
-        given["class_weights"] = _numbers("class_weights", given["class_weights"])
     start = Recipe.load(parsed.recipe).model_dump() if parsed.recipe is not None else {}
     if start and {"backbone", "architecture", "weights"} & given.keys():
         # The file's weights were for its own network, and so is what only they asked for.
@@ -180,13 +178,6 @@ def _options(texts: list[str]) -> dict[str, Any]:
             raise UserError(f"--option {text}: write KEY=VALUE, such as depth=4")
         options[key] = value.split(",") if "," in value else value
     return options
-
-
-def _numbers(field: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"recipe field {field}={text!r}: write numbers with commas between them") from None
 
 
 def _architectures(_: argparse.Namespace) -> tuple[Any, str]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
+
+
+#: What pydantic calls the kinds that a field with several may be of.
+_KINDS = ("constrained-int", "literal['auto']", "tuple[float, ...]", "str")
 
 
 class UserError(Exception):
@@ -31,7 +35,9 @@ def choose(what: str, name: str, known: Sequence[str]) -> str:
 def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserError:
     """Turn a pydantic error into one line on the first thing wrong: the field, its value, and what is allowed."""
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
+    # Of a field that may be of several kinds, pydantic also says which kind it tried.
+    parts = [part for part in first["loc"] if part not in _KINDS]
+    field = ".".join(str(part) for part in parts)
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         known = [] if "." in field else list(model.model_fields)
@@ -44,16 +50,25 @@ def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserEr
     return UserError(f"{what} {field}={reprlib.repr(first['input'])}: {allowed}")
 
 
+def bounds(model: type[BaseModel], field: str) -> dict[str, float]:
+    """What a number may be, by pydantic's names: `ge`, `gt`, `le`, `lt`, `multiple_of`; empty where nothing is said."""
+    if field not in model.model_fields:
+        return {}
+    info = model.model_fields[field]
+    kinds = [getattr(kind, "__metadata__", ()) for kind in get_args(info.annotation)]
+    constraints = [*info.metadata, *(each for kind in kinds for one in kind for each in getattr(one, "metadata", ()))]
+    names = ("ge", "gt", "le", "lt", "multiple_of")
+    found = {name: getattr(each, name) for each in constraints for name in names if hasattr(each, name)}
+    return {name: found[name] for name in names if name in found}
+
+
 def _range(model: type[BaseModel], field: str) -> str | None:
     """What a bounded number may be, in words, or None for any other field."""
-    bounds = {}
-    for constraint in model.model_fields[field].metadata if field in model.model_fields else ():
-        for kind in ("ge", "gt", "le", "lt", "multiple_of"):
-            if (value := getattr(constraint, kind, None)) is not None:
-                bounds[kind] = value
-    if not bounds:
+    if not (limits := bounds(model, field)):
         return None
     words = {"ge": "at least {}", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
     words["multiple_of"] = "a multiple of {}"
-    kind = "a whole number, " if model.model_fields[field].annotation in (int, "int", int | None) else "a number, "
-    return "must be " + kind + " and ".join(words[key].format(value) for key, value in bounds.items())
+    annotation = model.model_fields[field].annotation
+    kind = "a whole number" if annotation in (int, "int", int | None) or "auto" in str(annotation) else "a number"
+    other = "auto, or " if "auto" in str(annotation) else ""
+    return f"must be {other}{kind}, " + " and ".join(words[name].format(value) for name, value in limits.items())

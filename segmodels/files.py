@@ -18,11 +18,12 @@ from segmodels.errors import UserError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, keep: bool = False) -> Iterator[Path]:
     """Yield a path beside `path` to write to; at the end it takes `path`'s place, or is removed after an error.
 
     Works for a file and for a folder. A folder that is replaced is moved aside first and removed last, so that at every
-    moment the old or the new one exists whole (`previous` tells where the old one stands in between).
+    moment the old or the new one exists whole (`previous` tells where the old one stands in between; with `keep` it
+    stays there).
     """
     path = Path(path)
     short = path.name.encode("utf-8", "surrogateescape")[:180].decode("utf-8", "ignore")  # a name takes 255 bytes
@@ -36,7 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
                 shutil.rmtree(aside, ignore_errors=True)
                 path.replace(aside)
                 beside.replace(path)
-                shutil.rmtree(aside, ignore_errors=True)
+                if not keep:
+                    shutil.rmtree(aside, ignore_errors=True)
             else:
                 beside.replace(path)
         finally:

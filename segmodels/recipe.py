@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from segmodels.data.augment import parse_augmentation
+from segmodels.data.class_weights import METHODS
 from segmodels.data.dataset import Dataset
 from segmodels.data.datasets import data_name, default_sampling, open_dataset
 from segmodels.data.datasets.own import FORMS
@@ -75,18 +77,57 @@ class Recipe(BaseModel):
     )
     tile_foreground: float = Field(0.0, ge=0, le=1, description="least share of a training tile that is not background")
     epochs: int = Field(20, ge=1, le=10_000, description="passes over the training pictures")
-    batch_size: int = Field(8, ge=1, le=1024, description="pictures a step")
-    loss: str = Field("cross_entropy+dice", description="a loss, or a weighted sum such as cross_entropy+0.5*dice")
-    class_weights: tuple[float, ...] | None = Field(
-        None, description="a weight a class in the loss, never in the score"
+    batch_size: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        8, description="pictures a step; auto for the most that memory takes, up to 32"
     )
-    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="how gradients become updates")
+    accumulation: int = Field(1, ge=1, le=1024, description="steps whose gradients make one update together")
+    loss: str = Field("cross_entropy+dice", description="a loss, or a weighted sum such as cross_entropy+0.5*dice")
+    class_weights: tuple[float, ...] | str | None = Field(
+        None,
+        description=f"a weight a class in the loss, never in the score; or {', '.join(METHODS)}: from the masks",
+    )
+    auxiliary_weight: float | None = Field(
+        None, ge=0, le=10, description="of auxiliary heads in the loss; the architecture's own where left out"
+    )
+    adversarial_weight: float | None = Field(
+        None, ge=0, le=1000, description="of fooling a PatchGAN, beside the loss; 1 for pix2pix, else 0: there is none"
+    )
+    discriminator_every: int = Field(1, ge=1, le=1000, description="steps of the network to one of its discriminator")
+    discriminator_rate: float = Field(1.0, gt=0, le=10, description="the discriminator's share of the learning rate")
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "lion"] = Field(
+        "adam", description="how gradients become updates; sgd is with Nesterov's momentum"
+    )
     learning_rate: float = Field(1e-3, gt=0, le=10, description="its highest value")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and rmsprop; the first beta of adam, adamw and lion")
+    weight_decay: float | None = Field(
+        None, ge=0, le=1, description="without biases and normalisations; 0.0001 for adamw and lion, else 0"
+    )
+    clip_norm: float | None = Field(None, gt=0, description="longest gradient, over all variables together")
+    schedule: Literal["cosine", "constant", "polynomial", "one_cycle", "plateau"] = Field(
+        "cosine", description="course of the learning rate after the warm-up"
+    )
+    warm_up_epochs: float | None = Field(
+        None, ge=0, le=1000, description="in which the learning rate rises; 200 steps or a tenth where left out"
+    )
+    plateau_patience: int = Field(
+        5, ge=1, le=1000, description="epochs without a lower validation loss before schedule plateau lowers the rate"
+    )
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="by which schedule plateau lowers the rate")
     backbone_rate: float | None = Field(
         None, ge=0, le=1, description="the backbone's share of it; 0.2 where its weights are pretrained, else 1"
     )
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="course of the learning rate after a short warm-up"
+    layer_decay: float | None = Field(
+        None, gt=0, le=1, description="share of the rate from each stage of the backbone to the one before it"
+    )
+    freeze_epochs: int = Field(
+        0, ge=0, le=10_000, description="first epochs in which the backbone, its BatchNorm too, stays as it is"
+    )
+    fine_tune_rate: float = Field(0.1, gt=0, le=1, description="share of the learning rate once it is unfrozen")
+    early_stopping: int | None = Field(
+        None, ge=1, le=10_000, description="epochs without a better validation mean IoU that end the run"
+    )
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of a running mean of the weights, which is validated and kept; 0.999"
     )
     augment: str = Field(
         "light", description="how training pictures are varied: a preset, or operations such as flip+rotate(degrees=15)"
@@ -94,7 +135,12 @@ class Recipe(BaseModel):
     norm_momentum: float = Field(
         0.9, ge=0, lt=1, description="of the backbone's BatchNorm statistics; 0.9 suits short trainings"
     )
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="what the network computes in")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="what the network computes in; auto is bfloat16 on a GPU that has it"
+    )
+    xla: Literal["auto", "on", "off"] = Field(
+        "auto", description="whether TensorFlow compiles the step with XLA; auto on a GPU only (JAX always does)"
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and augmentation")
     split_seed: int = Field(0, ge=0, le=2**31 - 1, description="of the validation part that is split off")
     deterministic: bool = Field(False, description="the same numbers at every run on one machine, at some cost")
@@ -135,12 +181,33 @@ class Recipe(BaseModel):
     def _known_augmentation(cls, text: str) -> str:
         return parse_augmentation(text).text
 
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _numbers_or_a_method(cls, weights: Any) -> Any:
+        if not isinstance(weights, str):
+            return weights
+        if (method := " ".join(re.split(r"[\s_-]+", weights.strip()))) in METHODS:
+            return method
+        try:
+            return tuple(float(part) for part in weights.split(","))
+        except ValueError:
+            raise ValueError(f"write a number a class, with commas between them, or {' or '.join(METHODS)}") from None
+
     @field_validator("class_weights")
     @classmethod
-    def _positive(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if weights is not None and (min(weights, default=0) < 0 or sum(weights) == 0):
+    def _positive(cls, weights: tuple[float, ...] | str | None) -> tuple[float, ...] | str | None:
+        if isinstance(weights, tuple) and (min(weights, default=0) < 0 or sum(weights) == 0):
             raise ValueError("weights must be 0 or more, one a class, and not all 0")
         return weights
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_weights(cls, given: Any) -> Any:
+        if given.get("weight_decay") is None:
+            given = {**given, "weight_decay": 1e-4 if given.get("optimizer") in ("adamw", "lion") else 0.0}
+        if given.get("adversarial_weight") is None:
+            given = {**given, "adversarial_weight": 1.0 if given.get("architecture") == "pix2pix" else 0.0}
+        return given
 
     @model_validator(mode="before")
     @classmethod
@@ -175,6 +242,41 @@ class Recipe(BaseModel):
                 f"recipe field tile_stride={self.tile_stride}: over the image_size of {self.image_size} it leaves gaps "
                 "between the tiles"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Recipe:
+        """A field that would change nothing is a mistake: whoever sets it expects otherwise."""
+        checks = (
+            (self.freeze_epochs >= self.epochs, "freeze_epochs", f"must be fewer than the {self.epochs} epochs"),
+            (self.freeze_epochs and self.backbone == PLAIN, "freeze_epochs", "needs a pretrained backbone to freeze"),
+            (
+                self.layer_decay and self.backbone == PLAIN,
+                "layer_decay",
+                "needs a backbone, which has stages",
+            ),
+            (
+                self.schedule == "one_cycle" and self.warm_up_epochs is not None,
+                "warm_up_epochs",
+                "schedule one_cycle has a rise of its own; leave it out",
+            ),
+            (
+                (self.warm_up_epochs or 0) > self.epochs,
+                "warm_up_epochs",
+                f"must be at most the {self.epochs} epochs",
+            ),
+        )
+        for wrong, name, why in checks:
+            if wrong:
+                raise UserError(f"recipe field {name}={getattr(self, name)!r}: {why}")
+        for names, needed, has in (
+            (("plateau_patience", "plateau_factor"), "schedule plateau", self.schedule == "plateau"),
+            (("fine_tune_rate",), "freeze_epochs, after which it holds", self.freeze_epochs),
+            (("discriminator_every", "discriminator_rate"), "adversarial_weight above 0", self.adversarial_weight),
+        ):
+            for name in names:
+                if getattr(self, name) != Recipe.model_fields[name].default and not has:
+                    raise UserError(f"recipe field {name}={getattr(self, name)!r}: needs {needed}; leave it out")
         return self
 
     @model_validator(mode="after")

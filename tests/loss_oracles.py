@@ -95,7 +95,7 @@ def tversky(alpha: float, beta: float, gamma: float = 1.0) -> Oracle:
 
 
 def lovasz(masks: np.ndarray, logits: np.ndarray, weights: Weights = None) -> float:
-    """The extension as the paper defines it, by the set function itself: 1 - IoU of a class of which a set of pixels is wrong."""
+    """The extension as the paper defines it, by the set function itself: 1 - IoU of a class of which some are wrong."""
     shares = softmax(logits)
 
     def of_class(number: int) -> float:

@@ -41,9 +41,10 @@ BOUNDS = {
 CHOICES = {
     "sampling": ("crop", "'resize' or 'tiles'"),
     "tile_edge": ("cut", "'pad', 'shift' or 'drop'"),
-    "optimizer": ("rmsprop", "'adam', 'adamw' or 'sgd'"),
-    "schedule": ("step", "'cosine' or 'constant'"),
-    "precision": ("float16", "'float32' or 'bfloat16'"),
+    "optimizer": ("adagrad", "'adam', 'adamw', 'sgd', 'rmsprop' or 'lion'"),
+    "schedule": ("step", "'cosine', 'constant', 'polynomial', 'one_cycle' or 'plateau'"),
+    "precision": ("float16", "'auto', 'float32' or 'bfloat16'"),
+    "xla": ("yes", "'auto', 'on' or 'off'"),
 }
 
 

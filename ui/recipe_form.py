@@ -9,7 +9,7 @@ import streamlit as st
 
 from segmodels.data.augment import OPERATIONS, PRESETS
 from segmodels.data.datasets import DATASETS, default_sampling
-from segmodels.errors import UserError
+from segmodels.errors import UserError, bounds
 from segmodels.models.architectures import (
     ARCHITECTURES,
     PUBLISHED,
@@ -197,14 +197,12 @@ def _number(
     field: str, value: int, *, step: int = 1, low: int | None = None, high: int | None = None, per: str = ""
 ) -> int:
     """A whole number within the recipe's own bounds; `per` keeps a value of its own for each data set."""
-    bounds: dict[str, Any] = {}
-    for constraint in Recipe.model_fields[field].metadata:
-        bounds |= {kind: getattr(constraint, kind) for kind in ("ge", "le") if hasattr(constraint, kind)}
+    limits: dict[str, Any] = bounds(Recipe, field)
     return int(
         st.number_input(
             _title(field),
-            low if low is not None else bounds.get("ge"),
-            high if high is not None else bounds.get("le"),
+            low if low is not None else limits.get("ge"),
+            high if high is not None else limits.get("le"),
             value,
             step=step,
             key=f"{field}-{per}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 
@@ -16,7 +16,10 @@ AHEAD = 4
 #: Threads that augment: OpenCV works without Python's lock, so each uses a core of its own.
 THREADS = min(AHEAD, cores())
 
-Batch = tuple[np.ndarray, np.ndarray]
+#: Images, masks, and what a loss needs beside the masks.
+Batch = tuple[np.ndarray, ...]
+#: What a loss needs beside the masks of a batch: none, or maps float32 that begin with the masks' shape.
+Maps = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
 class Loader:
@@ -28,13 +31,17 @@ class Loader:
 
     Args:
         augment: how pictures are varied, as a recipe has it (`segmodels.data.augment.parse_augmentation`).
+        maps: made of the masks of each batch, in the same threads, and handed on behind them.
     """
 
-    def __init__(self, data: Prepared, batch_size: int, *, seed: int = 0, augment: str = "none") -> None:
+    def __init__(
+        self, data: Prepared, batch_size: int, *, seed: int = 0, augment: str = "none", maps: Maps = lambda masks: ()
+    ) -> None:
         self.data = data
         self.batch_size = min(batch_size, len(data))
         self.seed = seed
         self.augment = parse_augmentation(augment)
+        self.maps = maps
 
     @property
     def steps(self) -> int:
@@ -42,7 +49,7 @@ class Loader:
         return len(self.data) // self.batch_size
 
     def epoch(self, number: int, *, start: int = 0) -> Generator[Batch, None, None]:
-        """Yield images uint8 `(batch, size, size, 3)` and masks uint8 `(batch, size, size)` from step `start` on.
+        """Yield images uint8 `(batch, size, size, 3)`, masks uint8 `(batch, size, size)` and maps from step `start` on.
 
         What goes wrong while a batch is made is raised in its place. A closed iterator leaves no thread behind.
         """
@@ -56,10 +63,12 @@ class Loader:
         # In rising order the memory map is read from front to back.
         chosen = np.sort(order[step * self.batch_size : (step + 1) * self.batch_size])
         if not self.augment.operations:
-            return self.data.read(chosen)
+            images, masks = self.data.read(chosen)
+            return images, masks, *self.maps(masks)
         generator = np.random.default_rng([self.seed, number, step])
         images, masks = self.data.read(chosen, generator)
-        return self.augment(images, masks, generator, any_orientation=self.data.dataset.any_orientation)
+        images, masks = self.augment(images, masks, generator, any_orientation=self.data.dataset.any_orientation)
+        return images, masks, *self.maps(masks)
 
 
 def in_order(data: Prepared, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:

@@ -65,9 +65,10 @@ def evaluate(
     reporter = reporter or Reporter()
 
     classes = len(predictor.labels)
-    if recipe.class_weights is not None and len(recipe.class_weights) != classes:
-        raise UserError(f"the recipe has {len(recipe.class_weights)} class weights for {classes} classes")
-    loss_of = make_loss(recipe.loss, recipe.class_weights, background=dataset.background)
+    weights = recipe.class_weights
+    if isinstance(weights, str) or (weights is not None and len(weights) != classes):
+        raise UserError(f"{predictor.path} has class weights {weights!r} for {classes} classes: train it again")
+    loss_of = make_loss(recipe.loss, weights, background=dataset.background)
     confusion, losses, images, began = ConfusionMatrix(classes), 0.0, 0, time.perf_counter()
     if predictor.spec.input.mode == "tiles":
         passes = _native(predictor, dataset, samples, loss_of, confusion, reporter)
@@ -171,7 +172,8 @@ def _recipe(predictor: Predictor, data: str | None, root: str | Path | None) -> 
     fields: dict[str, Any] = predictor.spec.recipe
     run = predictor.path.parent if predictor.path.name == "best" else None
     if run and (run / "recipe.json").is_file():
-        fields = Recipe.load(run / "recipe.json").model_dump()
+        settled = {name: fields[name] for name in ("class_weights",) if name in fields}
+        fields = {**Recipe.load(run / "recipe.json").model_dump(), **settled}
     if data and data_name(data) != fields.get("data"):
         fields = {**fields, "data": data, "root": None, "form": None, "split_file": None}
     elif run and root is None and (run / "split.json").is_file():

@@ -13,12 +13,12 @@ class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam (Kingma and Ba 2015, arXiv:1412.6980), the same numbers from one operation a variable.
 
     Keras writes an update as a dozen operations, each of which is dispatched and passes over the memory by itself; for
-    a network of 160 variables that is several percent of a training step on a CPU. With `weight_decay` it is AdamW.
+    a network of 160 variables that is several percent of a training step on a CPU.
     """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations.value + 1, tf.float32)
+        step = tf.cast(tf.convert_to_tensor(self.iterations), tf.float32) + 1
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,  # Keras hands over the TensorFlow variable itself here
             m=self._momentums[index].value.handle,

@@ -14,7 +14,7 @@ def check(recipe: Recipe) -> None:
     for split in ("train", "validation"):
         if not dataset.samples(split):
             raise UserError(f"{recipe.data} has no pictures in its {split} split")
-    if recipe.class_weights is not None and len(recipe.class_weights) != len(dataset.classes):
+    if isinstance(recipe.class_weights, tuple) and len(recipe.class_weights) != len(dataset.classes):
         raise UserError(
             f"recipe field class_weights has {len(recipe.class_weights)} weights, "
             f"but {recipe.data} has {len(dataset.classes)} classes"

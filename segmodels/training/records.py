@@ -12,7 +12,7 @@ import numpy as np
 
 from segmodels.data.dataset import ClassLabel
 from segmodels.data.prepare import Prepared
-from segmodels.files import replacing, write_json
+from segmodels.files import replacing, whole, write_json
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import Spec, write_checkpoint
 from segmodels.prediction.masks import overlay, write_image, write_indexed_mask
@@ -35,13 +35,38 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
         writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
 
 
-def cut_rows(path: Path, epoch: int, step: int = 0) -> None:
-    """Keep the rows of the first `epoch` epochs and `step` steps of the next; a resumed run writes the others again."""
+def keep_rows(run: Run, epoch: int, step: int) -> list[str]:
+    """Keep the rows of the first `epoch` epochs and `step` steps of the next; a resumed run writes the others again.
+
+    A `metrics.csv` that was damaged is taken from the best checkpoint, as far as that goes. Returns what to say of it.
+    """
+    rows = _rows_up_to(run.path / "metrics.csv", epoch)
+    notes = []
+    if len(rows) < epoch:
+        kept = _rows_up_to(whole(run.best) / "history.csv", epoch)
+        if len(kept) > len(rows):
+            rows = kept
+        notes = [f"metrics.csv was damaged: {len(rows)} of {epoch} epochs could be kept"]
+    _replace_rows(run.path / "metrics.csv", rows)
+    _replace_rows(run.path / "steps.csv", _rows_up_to(run.path / "steps.csv", epoch, step))
+    return notes
+
+
+def _rows_up_to(path: Path, epoch: int, step: int = 0) -> list[dict[str, Any]]:
+    """The rows that happened before a position, without damaged ones."""
 
     def happened(row: dict[str, Any]) -> bool:
+        place = row.get("epoch"), row.get("step", step + 1)
+        if not all(isinstance(value, int) for value in place) or None in (row.get("loss"), row.get("seconds")):
+            return False
         return row["epoch"] <= epoch or (row["epoch"] == epoch + 1 and row.get("step", step + 1) <= step)
 
-    if not (rows := [row for row in read_rows(path) if happened(row)]):
+    rows = [row for row in read_rows(path) if happened(row)]
+    return [row for row in rows if row.keys() == rows[0].keys()]
+
+
+def _replace_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    if not rows:
         path.unlink(missing_ok=True)
         return
     with replacing(path) as part:
@@ -56,7 +81,7 @@ class Samples:
     """
 
     def __init__(self, run: Run, data: Prepared) -> None:
-        self.folder = run.path / "samples"
+        self.folder, self.data = run.path / "samples", data
         self.labels = data.dataset.classes
         self.indices = sorted({int(i) for i in np.linspace(0, len(data) - 1, SAMPLES)})
         self.folder.mkdir(exist_ok=True)
@@ -73,9 +98,9 @@ class Samples:
         for number, index in enumerate(self.indices):
             write_indexed_mask(self.folder / f"{number}-epoch-{epoch:04d}.png", predictions[index], self.labels)
 
-    def previews(self, data: Prepared, predictions: dict[int, np.ndarray]) -> list[np.ndarray]:
+    def previews(self, predictions: dict[int, np.ndarray]) -> list[np.ndarray]:
         """Picture, truth and prediction side by side, uint8 `(size, 3 * size, 3)`, of each sample."""
-        return [_side_by_side(*data[index], predictions[index], self.labels) for index in self.indices]
+        return [_side_by_side(*self.data[index], predictions[index], self.labels) for index in self.indices]
 
 
 def save_best(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from segmodels.backend import keras, ops
+from segmodels.backend import ops
 from segmodels.errors import UserError
-from segmodels.files import read_json, replacing, whole, write_json
+from segmodels.files import previous, read_json, replacing, whole, write_json
 
 
 @dataclass
@@ -20,50 +22,73 @@ class Position:
 
     Attributes:
         epoch: epochs that are finished.
-        step: steps of the next epoch that are done.
+        step: steps of the next epoch that are done; all of them where only its validation is missing.
         counts: confusion matrix of those steps, `(classes, classes)` as lists.
         losses: the losses of those steps, added up.
+        figures: the other figures of those steps, added up, by name.
         seconds: spent on those steps.
         best: the best validation mean IoU so far, and `best_epoch`, its epoch (0 for none).
+        validation: the validation loss of every finished epoch.
     """
 
     epoch: int = 0
     step: int = 0
     counts: list[list[int]] = field(default_factory=list)
     losses: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     best: float = -1.0
     best_epoch: int = 0
+    validation: list[float] = field(default_factory=list)
 
 
-def save_state(folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, position: Position) -> None:
-    """Write every variable of the network (seed generators of Dropout too) and of the optimizer, and the position."""
-    with replacing(folder) as part:
+def save_state(folder: Path, variables: Sequence[Any], position: Position) -> None:
+    """Write every variable and the position; the state before stays beside it, should this one ever be damaged."""
+    with replacing(folder, keep=True) as part:
         part.mkdir()
-        arrays: dict[str, Any] = {_key(i): ops.convert_to_numpy(v) for i, v in enumerate(_variables(model, optimizer))}
+        arrays: dict[str, Any] = {_key(i): ops.convert_to_numpy(v) for i, v in enumerate(variables)}
         np.savez(part / "variables.npz", **arrays)
         write_json(part / "position.json", vars(position))
 
 
-def load_state(folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Position:
-    """Read what `save_state` wrote; `UserError` where it is missing, damaged or of another network."""
-    folder = whole(folder)
+def drop_previous(folder: Path) -> None:
+    """Remove the state before the last one, of a run that is done."""
+    shutil.rmtree(previous(folder), ignore_errors=True)
+
+
+def load_state(
+    folder: Path, variables_at: Callable[[Position], Sequence[Any]], note: Callable[[str], None] = lambda text: None
+) -> None:
+    """Read into variables what `save_state` wrote; where it is damaged, what was written before it.
+
+    Args:
+        variables_at: gives the variables that belong to a position.
+        note: told where the state before had to be taken.
+
+    Raises:
+        UserError: both are missing or damaged, or of another network.
+    """
     try:
-        with np.load(folder / "variables.npz", allow_pickle=False) as stored:
-            arrays = [stored[_key(i)] for i in range(len(stored.files))]
-        position = Position(**read_json(folder / "position.json"))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-        raise UserError(f"{folder} cannot be resumed from ({' '.join(str(error).split())[:120]})") from None
-    variables = _variables(model, optimizer)
+        position, arrays = _read(whole(folder))
+    except UserError as error:
+        if not previous(folder).exists() or whole(folder) == previous(folder):
+            raise
+        note(f"{error}: going on from the state before it")
+        position, arrays = _read(previous(folder))
+    variables = variables_at(position)
     if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
         raise UserError(f"{folder} is the state of another network than its recipe's: start a new run")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-    return position
 
 
-def _variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    return [*model.variables, *optimizer.variables]
+def _read(folder: Path) -> tuple[Position, list[np.ndarray]]:
+    try:
+        with np.load(folder / "variables.npz", allow_pickle=False) as stored:
+            arrays = [stored[_key(i)] for i in range(len(stored.files))]
+        return Position(**read_json(folder / "position.json")), arrays
+    except (UserError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise UserError(f"{folder} cannot be resumed from ({' '.join(str(error).split())[:120]})") from None
 
 
 def _key(index: int) -> str:

@@ -2,38 +2,117 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from segmodels.backend import backend_name, keras
 from segmodels.errors import UserError
-from segmodels.training.losses import Loss
+from segmodels.training.averages import Averages
+
+#: A loss: of masks, what a network gives, and the maps beside the masks that it needs; a scalar.
+Objective = Callable[[Any, Any, tuple[Any, ...]], Any]
 
 
-class Step(Protocol):
-    """What a backend implements: the networks's variables are inside, and only arrays go in and out.
+class Result(NamedTuple):
+    """What a training step gives: arrays of the backend that need not be computed yet; reading them waits.
 
-    `images` are uint8 `(batch, size, size, 3)`, `masks` uint8 `(batch, size, size)`. Both methods return the batch's
-    loss and its predicted class ids, as arrays of the backend that need not be computed yet: reading them waits.
+    Attributes:
+        loss: of the batch.
+        ids: predicted class ids, `(batch, size, size)`.
+        figures: other scalars worth a curve, by name.
     """
 
-    def train(self, images: np.ndarray, masks: np.ndarray, learning_rate: float) -> tuple[Any, Any]: ...
-
-    def evaluate(self, images: np.ndarray, masks: np.ndarray) -> tuple[Any, Any]: ...
-
-    def synchronise(self) -> None:
-        """Bring the network's Keras variables up to date, before they are read or saved."""
+    loss: Any
+    ids: Any
+    figures: dict[str, Any]
 
 
-def make_step(model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Loss) -> Step:
-    """The step for the running backend; `UserError` where there is none."""
+class Step(ABC):
+    """What a backend implements: the variables are inside, and only arrays go in and out.
+
+    `images` are uint8 `(batch, size, size, 3)`, `masks` uint8 `(batch, size, size)`, `maps` what the loss needs beside
+    the masks, float32.
+
+    Args:
+        model: the network with all its heads; what it gives is what `objective` takes.
+        objective: the loss to train by.
+        loss: the loss to evaluate by, which takes logits alone.
+        averages: where the mean of the weights is kept too.
+        xla: whether TensorFlow compiles with XLA.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        objective: Objective,
+        loss: Objective,
+        *,
+        averages: Averages | None = None,
+        xla: bool = False,
+    ) -> None:
+        self.model, self.optimizer, self.objective, self.loss = model, optimizer, objective, loss
+        self.averages, self.xla = averages, xla
+
+    @property
+    def variables(self) -> list[Any]:
+        """All that a resumed run needs: of the network (seed generators of Dropout too), the optimizer, the means."""
+        means = self.averages.variables if self.averages else []
+        return [*self.model.variables, *self.optimizer.variables, *means]
+
+    @abstractmethod
+    def train(self, images: np.ndarray, masks: np.ndarray, maps: Sequence[np.ndarray], rate: float) -> Result:
+        """One step at a learning rate."""
+
+    @abstractmethod
+    def evaluate(self, images: np.ndarray, masks: np.ndarray, maps: Sequence[np.ndarray]) -> tuple[Any, Any]:
+        """The loss and the predicted class ids, without learning from them."""
+
+    @abstractmethod
+    def store(self) -> None:
+        """Bring the Keras variables up to date, before they are read or saved."""
+
+    @abstractmethod
+    def load(self) -> None:
+        """Take over what was assigned to the Keras variables."""
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the network has the means for its weights, where means are kept; the Keras variables too."""
+        self.store()
+        if self.averages is None:
+            yield
+            return
+        pairs = list(zip(self.averages.averaged, self.averages.variables, strict=True))
+        kept = [np.array(variable) for variable, _ in pairs]
+        for variable, mean in pairs:
+            variable.assign(mean.value)
+        self.load()
+        try:
+            yield
+        finally:
+            for (variable, _), value in zip(pairs, kept, strict=True):
+                variable.assign(value)
+            self.load()
+
+
+def logits_of(outputs: Any) -> Any:
+    """The logits of a network with or without auxiliary heads."""
+    return outputs["logits"] if isinstance(outputs, dict) else outputs
+
+
+def step_type() -> type[Step]:
+    """The step of the running backend; `UserError` where there is none."""
     if backend_name() == "tensorflow":
         from segmodels.training.step_tensorflow import TensorFlowStep
 
-        return TensorFlowStep(model, optimizer, loss)
+        return TensorFlowStep
     if backend_name() == "jax":
         from segmodels.training.step_jax import JaxStep
 
-        return JaxStep(model, optimizer, loss)
+        return JaxStep
     raise UserError(f"training runs on TensorFlow and JAX, not on {backend_name()}: set KERAS_BACKEND")

@@ -2,59 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from segmodels.backend import keras
-from segmodels.training.losses import Loss
+from segmodels.training.step import Result, Step, logits_of
 
 
-class JaxStep:
+class JaxStep(Step):
     """See `segmodels.training.step.Step`. The variables' arrays are kept here and given away to each step, so that a
-    step needs no second copy of them; `synchronise` writes them back."""
+    step needs no second copy of them; `store` writes them back."""
 
-    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Loss) -> None:
-        self.model, self.optimizer = model, optimizer
-        rate = next(i for i, v in enumerate(optimizer.variables) if v is optimizer.learning_rate)
+    state: tuple[list[Any], ...]
 
-        def forward(trainable: list, frozen: list, images: Any, masks: Any) -> tuple[Any, Any]:
-            logits, frozen = model.stateless_call(trainable, frozen, images, training=True)
-            return loss(masks, logits), (class_ids(logits), frozen)
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        place = {id(v): i for i, v in enumerate(self.optimizer.variables)}
+        self.rate, self.count = place[id(self.optimizer.learning_rate)], place[id(self.optimizer._iterations)]
+        place = {id(v): i for i, v in enumerate([*self.model.trainable_variables, *self.model.non_trainable_variables])}
+        self.averaged_places = [place[id(v)] for v in self.averages.averaged] if self.averages else []
+        self._train = jax.jit(self._trained, donate_argnums=0)
+        self._evaluate = jax.jit(self._evaluated)
+        self.load()
 
-        def train(state: tuple, images: Any, masks: Any, learning_rate: Any) -> tuple[Any, Any, tuple]:
-            trainable, frozen, moments = state
-            moments = [*moments[:rate], learning_rate, *moments[rate + 1 :]]
-            (value, (ids, frozen)), gradients = jax.value_and_grad(forward, has_aux=True)(
-                trainable, frozen, images, masks
-            )
-            trainable, moments = optimizer.stateless_apply(moments, gradients, trainable)
-            return value, ids, (trainable, frozen, moments)
+    def train(self, images: np.ndarray, masks: np.ndarray, maps: Sequence[np.ndarray], rate: float) -> Result:
+        loss, ids, self.state = self._train(self.state, images, masks, tuple(maps), np.float32(rate))
+        return Result(loss, ids, {})
 
-        def evaluate(state: tuple, images: Any, masks: Any) -> tuple[Any, Any]:
-            logits, _ = model.stateless_call(state[0], state[1], images, training=False)
-            return loss(masks, logits), class_ids(logits)
+    def evaluate(self, images: np.ndarray, masks: np.ndarray, maps: Sequence[np.ndarray]) -> tuple[Any, Any]:
+        return self._evaluate(self.state[0], self.state[1], images, masks, tuple(maps))
 
-        self._train = jax.jit(train, donate_argnums=0)
-        self._evaluate = jax.jit(evaluate)
-        # Copies: the variables of the model must stay readable when the arrays here have been given away.
-        variables = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
-        self.state: tuple = tuple([jnp.array(v.value) for v in group] for group in variables)
+    def _forward(self, trainable: list, others: list, images: Any, masks: Any, maps: Any) -> tuple[Any, Any]:
+        outputs, others = self.model.stateless_call(trainable, others, images, training=True)
+        return self.objective(masks, outputs, maps), (class_ids(logits_of(outputs)), others)
 
-    def train(self, images: np.ndarray, masks: np.ndarray, learning_rate: float) -> tuple[Any, Any]:
-        value, ids, self.state = self._train(self.state, images, masks, np.float32(learning_rate))
-        return value, ids
+    def _trained(self, state: tuple, images: Any, masks: Any, maps: Any, rate: Any) -> tuple[Any, Any, tuple]:
+        gradient = jax.value_and_grad(self._forward, has_aux=True)
+        (value, (ids, others)), gradients = gradient(state[0], state[1], images, masks, maps)
+        return value, ids, self._learn((state[0], others, *state[2:]), gradients, rate)
 
-    def evaluate(self, images: np.ndarray, masks: np.ndarray) -> tuple[Any, Any]:
-        return self._evaluate(self.state, images, masks)
+    def _learn(self, state: tuple, gradients: Any, rate: Any) -> tuple:
+        """The state with updated weights, and means of them."""
+        trainable, others, moments, means = state
+        moments = [*moments[: self.rate], rate, *moments[self.rate + 1 :]]
+        trainable, moments = self.optimizer.stateless_apply(moments, gradients, trainable)
+        if self.averages:
+            variables = [*trainable, *others]
+            values = [variables[place] for place in self.averaged_places]
+            means = self.averages.moved(means, values, moments[self.count] // self.averages.accumulation)
+        return trainable, others, moments, means
 
-    def synchronise(self) -> None:
-        groups = (self.model.trainable_variables, self.model.non_trainable_variables, self.optimizer.variables)
-        for variables, arrays in zip(groups, self.state, strict=True):
+    def _evaluated(self, trainable: list, others: list, images: Any, masks: Any, maps: Any) -> tuple[Any, Any]:
+        outputs, _ = self.model.stateless_call(trainable, others, images, training=False)
+        logits = logits_of(outputs)
+        return self.loss(masks, logits, maps), class_ids(logits)
+
+    def _groups(self) -> tuple[list[Any], ...]:
+        means = self.averages.variables if self.averages else []
+        return self.model.trainable_variables, self.model.non_trainable_variables, self.optimizer.variables, means
+
+    def store(self) -> None:
+        for variables, arrays in zip(self._groups(), self.state, strict=True):
             for variable, array in zip(variables, arrays, strict=True):
+                # Copies: the variables must stay readable when the arrays here have been given away.
                 variable.assign(jnp.array(array))
+
+    def load(self) -> None:
+        self.state = tuple([jnp.array(v.value) for v in group] for group in self._groups())
 
 
 def class_ids(logits: Any) -> Any:

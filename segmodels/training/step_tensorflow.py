@@ -2,48 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from segmodels.backend import keras
 from segmodels.models.batch_norm_tensorflow import fused_batch_norm
-from segmodels.training.losses import Loss
+from segmodels.training.step import Result, Step, logits_of
 
 
-class TensorFlowStep:
-    """See `segmodels.training.step.Step`. Compiled with XLA on a GPU only: on a CPU it makes these networks slower."""
+class TensorFlowStep(Step):
+    """See `segmodels.training.step.Step`. The compiled functions read and write the variables themselves."""
 
-    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Loss) -> None:
-        self.optimizer = optimizer
-        xla = bool(tf.config.list_physical_devices("GPU"))
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._train = tf.function(self._trained, jit_compile=self.xla, reduce_retracing=True, autograph=False)
+        self._evaluate = tf.function(self._evaluated, jit_compile=self.xla, reduce_retracing=True, autograph=False)
 
-        def train(images: Any, masks: Any) -> tuple[Any, Any]:
-            with tf.GradientTape() as tape:
-                with fused_batch_norm():
-                    logits = model(images, training=True)
-                value = loss(masks, logits)
-            optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
-            return value, class_ids(logits)
+    def train(self, images: np.ndarray, masks: np.ndarray, maps: Sequence[np.ndarray], rate: float) -> Result:
+        self.optimizer.learning_rate.assign(rate)
+        loss, ids = self._train(tf.constant(images), tf.constant(masks), tuple(map(tf.constant, maps)))
+        return Result(loss, ids, {})
 
-        def evaluate(images: Any, masks: Any) -> tuple[Any, Any]:
+    def evaluate(self, images: np.ndarray, masks: np.ndarray, maps: Sequence[np.ndarray]) -> tuple[Any, Any]:
+        return self._evaluate(tf.constant(images), tf.constant(masks), tuple(map(tf.constant, maps)))
+
+    def _trained(self, images: Any, masks: Any, maps: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
             with fused_batch_norm():
-                logits = model(images, training=False)
-            return loss(masks, logits), class_ids(logits)
+                outputs = self.model(images, training=True)
+            value = self.objective(masks, outputs, maps)
+        self._learn(tape, value)
+        return value, class_ids(logits_of(outputs))
 
-        self._train = tf.function(train, jit_compile=xla, reduce_retracing=True)
-        self._evaluate = tf.function(evaluate, jit_compile=xla, reduce_retracing=True)
+    def _learn(self, tape: Any, value: Any) -> None:
+        """Update the weights, and the means of them."""
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(value, variables), variables)
+        if self.averages:
+            means = [mean.value for mean in self.averages.variables]
+            values = [variable.value for variable in self.averages.averaged]
+            moved = self.averages.moved(means, values, self.optimizer.iterations)
+            for mean, now in zip(self.averages.variables, moved, strict=True):
+                mean.assign(now)
 
-    def train(self, images: np.ndarray, masks: np.ndarray, learning_rate: float) -> tuple[Any, Any]:
-        self.optimizer.learning_rate.assign(learning_rate)
-        return self._train(tf.constant(images), tf.constant(masks))
+    def _evaluated(self, images: Any, masks: Any, maps: Any) -> tuple[Any, Any]:
+        with fused_batch_norm():
+            logits = logits_of(self.model(images, training=False))
+        return self.loss(masks, logits, maps), class_ids(logits)
 
-    def evaluate(self, images: np.ndarray, masks: np.ndarray) -> tuple[Any, Any]:
-        return self._evaluate(tf.constant(images), tf.constant(masks))
+    def store(self) -> None:
+        """Nothing to do."""
 
-    def synchronise(self) -> None:
-        """Nothing to do: the compiled step writes the variables themselves."""
+    def load(self) -> None:
+        """Nothing to do."""
 
 
 def class_ids(logits: Any) -> Any:

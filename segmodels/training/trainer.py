@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from segmodels.backend import backend_name, clear, keras
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.data.datasets import portable_name
-from segmodels.data.loader import Loader, in_order
+from segmodels.data.loader import Loader
 from segmodels.data.prepare import prepare
 from segmodels.data.split import write_split
 from segmodels.data.tiles import Tiling
@@ -20,20 +19,26 @@ from segmodels.errors import UserError
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.files import read_json
 from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, Spec, input_spec
-from segmodels.models.architectures import published
-from segmodels.models.build import build
 from segmodels.recipe import Recipe
+from segmodels.training.adversarial import adversarial_step_type, make_adversary
+from segmodels.training.averages import Averages
 from segmodels.training.losses import make_loss
+from segmodels.training.losses.auxiliary import loss_of_heads
+from segmodels.training.networks import build_networks, freeze
 from segmodels.training.optimizers import make_optimizer
-from segmodels.training.records import Samples, append_row, copy_history, cut_rows, save_best
+from segmodels.training.records import Samples, append_row, copy_history, keep_rows
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
-from segmodels.training.schedule import learning_rate
-from segmodels.training.state import Position, load_state, save_state
-from segmodels.training.step import make_step
+from segmodels.training.schedule import learning_rate, plateaus
+from segmodels.training.settle import on_gpu, settle
+from segmodels.training.state import Position, drop_previous, load_state, save_state
+from segmodels.training.step import Result, Step, step_type
+from segmodels.training.validation import Validated, keep_best, validate
 
 #: Seconds between two saves of `last/` within an epoch: what a killed process loses at most.
 SAVE_EVERY = 45.0
+#: Seconds of work that are saved before a validation, which may take long.
+WORTH_SAVING = 10.0
 
 
 class Interrupted(Exception):
@@ -46,8 +51,7 @@ class _Pending:
 
     step: int
     masks: np.ndarray
-    loss: Any
-    ids: Any
+    result: Result
     learning_rate: float
 
 
@@ -74,24 +78,39 @@ class Trainer:
         resume: bool = False,
     ) -> None:
         self.recipe, self.run, self.update, self.wanted, self.reporter = recipe, run, update, wanted, reporter
+        self.step: Step
+        self.warm = False  # whether this process has compiled its step
         self._load_data()
         self._build(resume)
-        self.samples = Samples(run, self.validation)
-        self.steps = self.loader.steps
-        update(steps_per_epoch=self.steps, images=len(self.train), validation_images=len(self.validation))
-        cut_rows(run.path / "metrics.csv", self.position.epoch)
-        cut_rows(run.path / "steps.csv", self.position.epoch, self.position.step)
+        update(
+            steps_per_epoch=self.steps,
+            images=len(self.train),
+            validation_images=len(self.validation),
+            batch_size=self.loader.batch_size,
+            precision=self.recipe.precision,
+        )
+        for note in keep_rows(run, self.position.epoch, self.position.step):
+            reporter.note(note)
         self.step_seconds: list[float] = []
-        self.warm = False  # whether this process has compiled its step
         self.epoch_seconds = [float(row["seconds"]) for row in run.history()]
 
     def fit(self) -> None:
-        """Train until the last epoch is done; `Interrupted` where `wanted` ends it before."""
+        """Train until the last epoch is done, or no better one came for long; `Interrupted` where `wanted` ends it."""
         self.saved = time.monotonic()
         for epoch in range(self.position.epoch, self.recipe.epochs):
+            if epoch and epoch == self.recipe.freeze_epochs and not self.position.step:
+                self.step.store()
+                self.step = self._make_step(frozen=False)
+                self.reporter.note("the backbone is no longer frozen")
             self.update(phase="training", epoch=epoch + 1, step=self.position.step)
             confusion = self._train_epoch(epoch)
             self._close_epoch(epoch + 1, confusion)
+            patience = self.recipe.early_stopping
+            if patience and epoch + 1 - self.position.best_epoch >= patience and epoch + 1 < self.recipe.epochs:
+                self.reporter.note(f"no better mean IoU in {patience} epochs: ended after epoch {epoch + 1}")
+                self.update(ended_early=True)
+                break
+        drop_previous(self.run.last)
 
     def _load_data(self) -> None:
         recipe = self.recipe
@@ -106,7 +125,12 @@ class Trainer:
         for data in (self.train, self.validation):
             for skipped in data.skipped:
                 self.reporter.note(f"skipped in {data.split}: {skipped['reason']}")
-        self.loader = Loader(self.train, recipe.batch_size, seed=recipe.seed, augment=recipe.augment)
+        self.recipe = recipe = settle(recipe, self.run, self.train)
+        assert isinstance(recipe.batch_size, int)
+        assert not isinstance(recipe.class_weights, str)
+        self.loss = make_loss(recipe.loss, recipe.class_weights, background=dataset.background)
+        self.loader = Loader(self.train, recipe.batch_size, seed=recipe.seed, augment=recipe.augment, maps=self._maps)
+        self.steps = self.loader.steps
 
     def _dataset(self) -> Dataset:
         """The data set in the run's own split, which is kept from the start: a picture that comes to the folder later
@@ -129,36 +153,22 @@ class Trainer:
             )
         return dataset
 
+    def _maps(self, masks: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.loss.maps(masks, len(self.labels))
+
     def _build(self, resume: bool) -> None:
-        recipe = self.recipe
         self.update(phase="building the network")
-        clear()
-        keras.utils.set_random_seed(recipe.seed)
-        if recipe.deterministic and backend_name() == "tensorflow":
-            import tensorflow as tf
-
-            tf.config.experimental.enable_op_determinism()
-        policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
-        try:
-            self.model = build(
-                recipe.architecture,
-                classes=len(self.labels),
-                backbone=recipe.backbone,
-                weights="none" if resume else recipe.weights or "none",
-                norm_momentum=recipe.norm_momentum,
-                **recipe.options,
-            )
-        finally:
-            keras.config.set_dtype_policy(policy)
-        if published(recipe.weights) and not resume:
-            from segmodels.models.voc import unfold_batch_norm
-
-            unfold_batch_norm(self.model, self.train.read(slice(0, 16))[0])
-        self.optimizer = make_optimizer(recipe, self.model)
-        self.position = load_state(self.run.last, self.model, self.optimizer) if resume else Position()
-        loss = make_loss(recipe.loss, recipe.class_weights)
-        self.step = make_step(self.model, self.optimizer, loss)
+        self.model, self.whole = build_networks(self.recipe, self.train, resume=resume)
+        recipe = self.recipe
+        self.averages = Averages(self.whole, recipe.ema, recipe.accumulation) if recipe.ema else None
+        self.adversary = make_adversary(recipe, len(self.labels)) if recipe.adversarial_weight else None
+        self.position = Position()
+        if resume:
+            load_state(self.run.last, self._stand_at, self.reporter.note)
+            self.step.load()
+        else:
+            self.step = self._make_step(frozen=recipe.freeze_epochs > 0)
+        self.samples = Samples(self.run, self.validation)
         self.spec = Spec(
             format=1,
             architecture=ArchitectureSpec(
@@ -172,23 +182,50 @@ class Trainer:
         )
         self.update(parameters=self.model.count_params())
 
+    def _stand_at(self, position: Position) -> list[Any]:
+        """Be where a saved run was; returns the variables that its state fills."""
+        self.position = position
+        # At the end of the frozen epochs the state is still theirs: the next phase begins with its first epoch.
+        frozen = self.recipe.freeze_epochs
+        still = position.epoch < frozen or (position.epoch == frozen > 0 and not position.step)
+        self.step = self._make_step(frozen=still)
+        return self.step.variables
+
+    def _make_step(self, *, frozen: bool) -> Step:
+        """The compiled step, and an optimizer, for what is to learn now: all, or what stands on a frozen backbone."""
+        recipe = self.recipe
+        freeze(self.whole, frozen)
+        optimizer = make_optimizer(recipe, self.whole)
+        keywords: dict[str, Any] = {
+            "averages": self.averages,
+            "xla": recipe.xla == "on" or (recipe.xla == "auto" and on_gpu()),
+        }
+        make = step_type()
+        if self.adversary:
+            make, keywords["adversary"] = adversarial_step_type(), self.adversary
+        self.warm = False
+        return make(self.whole, optimizer, self._objective, self.loss, **keywords)
+
+    def _objective(self, masks: Any, outputs: Any, maps: Any) -> Any:
+        return loss_of_heads(self.loss, self.recipe.architecture, masks, outputs, maps, self.recipe.auxiliary_weight)
+
     def _train_epoch(self, epoch: int) -> ConfusionMatrix:
         position = self.position
         confusion = ConfusionMatrix(len(self.labels), np.array(position.counts) if position.counts else None)
-        total = self.steps * self.recipe.epochs
+        lowered = plateaus(position.validation, self.recipe.plateau_patience)
         pending: _Pending | None = None
         batches = self.loader.epoch(epoch, start=position.step)
         self.mark = time.monotonic()
-        if position.step == 0 and epoch == 0:
+        if not self.warm:
             self.update(phase="compiling the network")
         try:
-            for step, (images, masks) in enumerate(batches, start=position.step):
-                rate = learning_rate(self.recipe, epoch * self.steps + step, total)
-                loss, ids = self.step.train(images, masks, rate)
+            for step, (images, masks, *maps) in enumerate(batches, start=position.step):
+                rate = learning_rate(self.recipe, epoch * self.steps + step, self.steps, plateaus=lowered)
+                result = self.step.train(images, masks, maps, rate)
                 # The step before is read only now, while the device works on this one.
                 if pending is not None:
                     self._record(epoch, pending, confusion)
-                pending = _Pending(step, masks, loss, ids, rate)
+                pending = _Pending(step, masks, result, rate)
                 if reason := self.wanted():
                     self._record(epoch, pending, confusion)
                     self._end_early(epoch, confusion, reason)
@@ -197,17 +234,17 @@ class Trainer:
                     pending = None
                     self._save(confusion)
         finally:
-            batches.close()  # type: ignore[attr-defined]
+            batches.close()
         if pending is not None:
             self._record(epoch, pending, confusion)
         return confusion
 
     def _record(self, epoch: int, done: _Pending, confusion: ConfusionMatrix) -> None:
         """Read a step's results, which waits for them, and write them down."""
-        loss = float(done.loss)
+        loss = float(done.result.loss)
         self._check_finite(loss, f"epoch {epoch + 1}, step {done.step + 1}")
         own = ConfusionMatrix(len(self.labels))
-        own.add(done.masks, np.asarray(done.ids))
+        own.add(done.masks, np.asarray(done.result.ids))
         confusion.counts += own.counts
         now = time.monotonic()
         seconds, self.mark = now - self.mark, now
@@ -217,6 +254,8 @@ class Trainer:
             position.losses + loss,
             position.seconds + seconds,
         )
+        others = {name: float(value) for name, value in done.result.figures.items()}
+        position.figures = {name: position.figures.get(name, 0.0) + value for name, value in others.items()}
         figures = own.figures()
         row = {
             "epoch": epoch + 1,
@@ -224,6 +263,7 @@ class Trainer:
             "loss": loss,
             "pixel_accuracy": figures["pixel_accuracy"],
             "mean_iou": figures["mean_iou"],
+            **others,
             "learning_rate": done.learning_rate,
             "seconds": seconds,
         }
@@ -245,9 +285,11 @@ class Trainer:
 
     def _check_finite(self, loss: float, where: str) -> None:
         if not np.isfinite(loss):
+            also = ", clip_norm 1" if self.recipe.clip_norm is None else ""
+            also += " or precision float32" if self.recipe.precision != "float32" else ""
             raise UserError(
-                f"the loss is {loss} at {where}: try a learning_rate below {self.recipe.learning_rate:g} "
-                "or precision float32; the best weights so far are kept"
+                f"the loss is {loss} at {where}: try a learning_rate below {self.recipe.learning_rate:g}{also}; "
+                "the best weights so far are kept"
             )
 
     def _seconds_left(self, epoch: int, step: int) -> float:
@@ -256,84 +298,80 @@ class Trainer:
         an_epoch = float(np.median(self.epoch_seconds)) if self.epoch_seconds else a_step * self.steps * 1.1
         return a_step * (self.steps - step) + an_epoch * (self.recipe.epochs - epoch - 1)
 
-    def _validate(self) -> tuple[float, ConfusionMatrix, dict[int, np.ndarray]]:
-        """Loss, confusion matrix, and the predictions of the sampled pictures."""
-        self.update(phase="validating")
-        confusion, losses, sampled, start = ConfusionMatrix(len(self.labels)), 0.0, {}, 0
-        for images, masks, real in in_order(self.validation, self.recipe.batch_size):
-            loss, ids = self.step.evaluate(images, masks)
-            predictions = np.asarray(ids)
-            confusion.add(masks[:real], predictions[:real])
-            losses += float(loss) * real
-            for index in self.samples.indices:
-                if start <= index < start + real:
-                    sampled[index] = predictions[index - start]
-            start += real
-        return losses / len(self.validation), confusion, sampled
-
-    def _validate_and_keep_best(self, number: int) -> tuple[float, ConfusionMatrix, dict[int, np.ndarray]]:
-        """What `_validate` gives, after the weights were kept if none before them were as good."""
+    def _validate_and_keep_best(self, number: int, ask: Callable[[], None]) -> Validated:
+        """Validate the network, or the mean of its weights, and keep it if none before was as good."""
         position = self.position
-        val_loss, validation, sampled = self._validate()
-        self._check_finite(val_loss, f"the validation of epoch {number}")
-        val_figures = validation.figures()
-        if val_figures["mean_iou"] > position.best:
-            position.best, position.best_epoch = val_figures["mean_iou"], number
-            self.step.synchronise()
-            metrics = {
-                "epoch": number,
-                "validation": {"loss": val_loss, **val_figures},
-                "classes": validation.by_class([label.name for label in self.labels]),
-                "confusion_matrix": validation.counts.tolist(),
-                "train_images": len(self.train),
-                "validation_images": len(self.validation),
-                "data_fingerprint": self.train.fingerprint,
-            }
-            previews = self.samples.previews(self.validation, sampled)
-            save_best(self.run, self.model, self.spec, metrics, previews)
-            self.update(best={"epoch": number, "mean_iou": position.best})
-        return val_loss, validation, sampled
+        self.update(phase="validating")
+        with self.step.averaged():
+            found = validate(self.step, self.validation, self.loader.batch_size, self.samples, maps=self._maps, ask=ask)
+            self._check_finite(found.loss, f"the validation of epoch {number}")
+            mean_iou = found.confusion.figures()["mean_iou"]
+            if mean_iou > position.best:
+                position.best, position.best_epoch = mean_iou, number
+                keep_best(self.run, self.model, self.spec, number, found, self.samples, self.train)
+                self.update(best={"epoch": number, "mean_iou": position.best})
+        return found
 
     def _close_epoch(self, number: int, confusion: ConfusionMatrix) -> None:
         """Validate, write the epoch's row and samples, keep the best weights, and save the state."""
         position, began = self.position, time.monotonic()
-        val_loss, validation, sampled = self._validate_and_keep_best(number)
-        figures, val_figures = confusion.figures(), validation.figures()
-        by_class = validation.by_class([label.name for label in self.labels])
+        if began - self.saved > WORTH_SAVING:
+            self._save(confusion)
+        try:
+            # A stopped run leaves a checkpoint: the first validation is not ended.
+            found = self._validate_and_keep_best(number, self._ask if self.run.has_best else lambda: None)
+        except Interrupted:
+            self._save(confusion)  # only now: inside, the network may have had other weights
+            raise
+        figures, val_figures = confusion.figures(), found.confusion.figures()
+        by_class = found.confusion.by_class([label.name for label in self.labels])
+        steps = max(1, position.step)
+        lowered = plateaus(position.validation, self.recipe.plateau_patience)
         row = {
             "epoch": number,
-            "loss": position.losses / max(1, position.step),
+            "loss": position.losses / steps,
             **{key: figures[key] for key in ("pixel_accuracy", "mean_iou", "mean_dice")},
-            "val_loss": val_loss,
+            **{name: value / steps for name, value in position.figures.items()},
+            "val_loss": found.loss,
             **{f"val_{key}": value for key, value in val_figures.items()},
             **{f"val_iou_{entry['name']}": entry["iou"] for entry in by_class},
-            "learning_rate": learning_rate(self.recipe, number * self.steps - 1, self.steps * self.recipe.epochs),
+            "learning_rate": learning_rate(self.recipe, number * self.steps - 1, self.steps, plateaus=lowered),
             "images_per_second": self.loader.batch_size * position.step / max(position.seconds, 1e-9),
             "seconds": position.seconds + time.monotonic() - began,
         }
         append_row(self.run.path / "metrics.csv", row)
         self.epoch_seconds.append(row["seconds"])
-        self.samples.write(number, sampled)
+        self.samples.write(number, found.sampled)
         copy_history(self.run)
-        self.position = Position(epoch=number, best=position.best, best_epoch=position.best_epoch)
+        self.position = Position(
+            epoch=number,
+            best=position.best,
+            best_epoch=position.best_epoch,
+            validation=[*position.validation, found.loss],
+        )
         self._save(ConfusionMatrix(len(self.labels)))
         self.reporter.epoch(row, self.recipe.epochs)
 
+    def _ask(self) -> None:
+        """End where that was asked for in the middle of a validation, which a resumed run begins again."""
+        if reason := self.wanted():
+            raise Interrupted(reason)
+
     def _end_early(self, epoch: int, confusion: ConfusionMatrix, reason: str) -> None:
         """Save where the training stands; a stopped run always leaves a checkpoint, were it of half an epoch."""
-        if reason == "stop" and not self.run.has_best:
-            self._validate_and_keep_best(epoch + 1)
         self._save(confusion)
+        if reason == "stop" and not self.run.has_best:
+            self._validate_and_keep_best(epoch + 1, lambda: None)
+            self._save(confusion)
         raise Interrupted(reason)
 
     def _save(self, confusion: ConfusionMatrix) -> None:
-        self.step.synchronise()
+        self.step.store()
         self.position.counts = confusion.counts.tolist() if self.position.step else []
-        save_state(self.run.last, self.model, self.optimizer, self.position)
+        save_state(self.run.last, self.step.variables, self.position)
         self.saved = time.monotonic()
 
     def _progress(self, done: int, total: int, what: str) -> None:
         self.update(phase=f"{what}: {done} of {total}")
         self.reporter.progress(done, total, what)
-        if reason := self.wanted():
-            raise Interrupted(reason)
+        self._ask()

@@ -15,7 +15,12 @@ DEEPLY_SUPERVISED = ("unet++",)
 
 
 def loss_of_heads(
-    loss: Callable[..., Any], architecture: str, masks: Any, outputs: Any, maps: tuple[Any, ...] = ()
+    loss: Callable[..., Any],
+    architecture: str,
+    masks: Any,
+    outputs: Any,
+    maps: tuple[Any, ...] = (),
+    weight: float | None = None,
 ) -> Any:
     """The loss of all that a network returns.
 
@@ -25,10 +30,11 @@ def loss_of_heads(
         masks, maps: as the loss takes them.
         outputs: of a network built with `auxiliary=True`: `{"logits": …, "auxiliary": […]}`, all
             `(batch, height, width, classes)`; or logits alone, whose loss this then is.
+        weight: of the auxiliary heads; None for what is usual.
     """
     if not isinstance(outputs, dict):
         return loss(masks, outputs, maps)
     auxiliary = [loss(masks, head, maps) for head in outputs["auxiliary"]]
-    if auxiliary and architecture in DEEPLY_SUPERVISED:
+    if auxiliary and weight is None and architecture in DEEPLY_SUPERVISED:
         return sum(auxiliary) / len(auxiliary)
-    return loss(masks, outputs["logits"], maps) + AUXILIARY_WEIGHT * sum(auxiliary)
+    return loss(masks, outputs["logits"], maps) + (AUXILIARY_WEIGHT if weight is None else weight) * sum(auxiliary)

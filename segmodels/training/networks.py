@@ -1,0 +1,49 @@
+"""The network that a recipe trains, with the heads that only training needs."""
+
+from __future__ import annotations
+
+from segmodels.backend import backend_name, clear, keras
+from segmodels.data.prepared import Prepared
+from segmodels.models.architectures import published
+from segmodels.models.build import build
+from segmodels.recipe import Recipe
+
+
+def build_networks(recipe: Recipe, train: Prepared, *, resume: bool = False) -> tuple[keras.Model, keras.Model]:
+    """The network to keep, and the one to train: the same layers and weights, and the auxiliary heads.
+
+    Where there are no auxiliary heads, both are one. With `resume` the weights are random: a state is read into them.
+    """
+    clear()
+    keras.utils.set_random_seed(recipe.seed)
+    if recipe.deterministic and backend_name() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
+    try:
+        whole = build(
+            recipe.architecture,
+            classes=len(train.dataset.classes),
+            backbone=recipe.backbone,
+            weights="none" if resume else recipe.weights or "none",
+            norm_momentum=recipe.norm_momentum,
+            auxiliary=True,
+            **recipe.options,
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+    model = keras.Model(whole.inputs, whole.output["logits"], name=whole.name)
+    if published(recipe.weights) and not resume:
+        from segmodels.models.voc import unfold_batch_norm
+
+        unfold_batch_norm(model, train.read(slice(0, 16))[0])
+    return model, whole if whole.output["auxiliary"] and recipe.auxiliary_weight != 0 else model
+
+
+def freeze(model: keras.Model, frozen: bool) -> None:
+    """Hold the backbone as it is, the running statistics of its BatchNorm too, or let it learn again."""
+    for layer in model.layers:
+        if layer.name == "backbone":
+            layer.trainable = not frozen

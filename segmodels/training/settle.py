@@ -1,0 +1,89 @@
+"""What a recipe leaves open, settled once when its run begins, and kept for as often as it is resumed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from segmodels.backend import backend_name
+from segmodels.data.class_weights import suggested_weights
+from segmodels.data.dataset import IGNORE
+from segmodels.data.prepared import Prepared
+from segmodels.errors import UserError
+from segmodels.files import read_json, write_json
+from segmodels.recipe import Recipe
+from segmodels.training.memory import fitting_batch_size
+from segmodels.training.runs import Run
+
+#: Units of training whose masks are counted at once.
+CHUNK = 64
+
+
+def settle(recipe: Recipe, run: Run, train: Prepared) -> Recipe:
+    """The recipe with its precision, class weights and batch size as values; `settled.json` keeps them.
+
+    `class_weights` come from the masks to train on, with mean 1 over the classes that occur in them.
+    """
+    path = run.path / "settled.json"
+    if path.exists():
+        return recipe.model_copy(update=_checked(recipe, read_json(path)))
+    classes = len(train.dataset.classes)
+    settled: dict[str, Any] = {"precision": _precision(recipe)}
+    if isinstance(recipe.class_weights, str):
+        weights = suggested_weights(count_pixels(train, classes), recipe.class_weights)
+        settled["class_weights"] = [round(float(weight), 6) for weight in weights]
+    if recipe.batch_size == "auto":
+        fitting = fitting_batch_size(recipe.model_copy(update=settled), classes)
+        settled["batch_size"] = min(fitting, len(train))
+    write_json(path, settled)
+    return recipe.model_copy(update=_checked(recipe, settled))
+
+
+def _checked(recipe: Recipe, settled: Any) -> dict[str, Any]:
+    """The settled fields as a recipe has them; `UserError` where the file was damaged or changed."""
+    try:
+        whole = Recipe(**{**recipe.model_dump(), **settled})
+    except (TypeError, UserError) as error:
+        raise UserError(f"settled.json of the run is damaged: delete it to settle anew ({error})") from None
+    return {name: getattr(whole, name) for name in ("precision", "class_weights", "batch_size")}
+
+
+def count_pixels(data: Prepared, classes: int) -> np.ndarray:
+    """How many pixels of each class each unit of training has: int64 `(units, classes)`."""
+    counts = np.zeros((len(data), classes), np.int64)
+    for start in range(0, len(data), CHUNK):
+        _, masks = data.read(slice(start, start + CHUNK))
+        for offset, mask in enumerate(masks):
+            counts[start + offset] = np.bincount(mask.ravel(), minlength=IGNORE + 1)[:classes]
+    return counts
+
+
+def _precision(recipe: Recipe) -> str:
+    if recipe.precision != "auto":
+        return recipe.precision
+    return "bfloat16" if on_gpu() and _compute_capability() >= (8, 0) else "float32"
+
+
+def on_gpu() -> bool:
+    """Whether the engine that is loaded computes on a GPU."""
+    if backend_name() == "jax":
+        import jax
+
+        return jax.default_backend() == "gpu"
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _compute_capability() -> tuple[int, int]:
+    """Of the first GPU; bfloat16 is fast from 8.0 on (Ampere)."""
+    if backend_name() == "jax":
+        import jax
+
+        major, _, minor = str(getattr(jax.devices()[0], "compute_capability", "0.0")).partition(".")
+        return int(major), int(minor or 0)
+    import tensorflow as tf
+
+    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+    return details.get("compute_capability", (0, 0))
