@@ -54,6 +54,16 @@ def cross_entropy(smoothing: float = 0.0) -> Oracle:
     return oracle
 
 
+def l1(masks: np.ndarray, logits: np.ndarray, weights: Weights = None) -> float:
+    drawn, classes = softmax(logits), logits.shape[-1]
+
+    def of_pixel(place: tuple[int, ...], true: int) -> float:
+        # Both drawn from -1 to 1, as the paper's masks are.
+        return sum(abs((2 * drawn[place][n] - 1) - (1 if n == true else -1)) for n in range(classes)) / classes
+
+    return over_pixels(of_pixel, masks, weights)
+
+
 def binary_cross_entropy(masks: np.ndarray, logits: np.ndarray, weights: Weights = None) -> float:
     def of_pixel(place: tuple[int, ...], true: int) -> float:
         total = 0.0
@@ -206,6 +216,7 @@ ORACLES: dict[str, Oracle] = {
     "cross_entropy(label_smoothing=0.2)": cross_entropy(0.2),
     "binary_cross_entropy": binary_cross_entropy,
     "focal": focal(2),
+    "l1": l1,
     "focal(gamma=0.5)": focal(0.5),
     "dice": tversky(0.5, 0.5),
     "jaccard": tversky(1, 1),

@@ -28,22 +28,28 @@ def settle(recipe: Recipe, run: Run, train: Prepared) -> Recipe:
     path = run.path / "settled.json"
     if path.exists():
         return recipe.model_copy(update=_checked(recipe, read_json(path)))
+    document = settled(recipe, train)
+    write_json(path, document)
+    return recipe.model_copy(update=_checked(recipe, document))
+
+
+def settled(recipe: Recipe, train: Prepared) -> dict[str, Any]:
+    """Values for what a recipe leaves open: `precision`, and `class_weights` and `batch_size` where they are."""
     classes = len(train.dataset.classes)
-    settled: dict[str, Any] = {"precision": _precision(recipe)}
+    document: dict[str, Any] = {"precision": _precision(recipe)}
     if isinstance(recipe.class_weights, str):
         weights = suggested_weights(count_pixels(train, classes), recipe.class_weights)
-        settled["class_weights"] = [round(float(weight), 6) for weight in weights]
+        document["class_weights"] = tuple(round(float(weight), 6) for weight in weights)
     if recipe.batch_size == "auto":
-        fitting = fitting_batch_size(recipe.model_copy(update=settled), classes)
-        settled["batch_size"] = min(fitting, len(train))
-    write_json(path, settled)
-    return recipe.model_copy(update=_checked(recipe, settled))
+        fitting = fitting_batch_size(recipe.model_copy(update=document), classes)
+        document["batch_size"] = min(fitting, len(train))
+    return document
 
 
-def _checked(recipe: Recipe, settled: Any) -> dict[str, Any]:
+def _checked(recipe: Recipe, document: Any) -> dict[str, Any]:
     """The settled fields as a recipe has them; `UserError` where the file was damaged or changed."""
     try:
-        whole = Recipe(**{**recipe.model_dump(), **settled})
+        whole = Recipe(**{**recipe.model_dump(), **document})
     except (TypeError, UserError) as error:
         raise UserError(f"settled.json of the run is damaged: delete it to settle anew ({error})") from None
     return {name: getattr(whole, name) for name in ("precision", "class_weights", "batch_size")}

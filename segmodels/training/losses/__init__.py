@@ -21,7 +21,7 @@ from segmodels.training.losses.loss import Loss, Term
 from segmodels.training.losses.lovasz_softmax import lovasz
 from segmodels.training.losses.overlap import dice, focal_tversky, jaccard, tversky
 from segmodels.training.losses.parse import make_loss, parse_loss
-from segmodels.training.losses.pixelwise import binary_cross_entropy, cross_entropy, focal
+from segmodels.training.losses.pixelwise import binary_cross_entropy, cross_entropy, focal, l1
 from segmodels.training.losses.table import LOSSES, LossRow
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "focal",
     "focal_tversky",
     "jaccard",
+    "l1",
     "loss_of_heads",
     "lovasz",
     "make_loss",

@@ -13,7 +13,7 @@ from segmodels.training.losses.border import border_cross_entropy, border_weight
 from segmodels.training.losses.distance import boundary, signed_distances
 from segmodels.training.losses.lovasz_softmax import lovasz
 from segmodels.training.losses.overlap import dice, focal_tversky, jaccard, tversky
-from segmodels.training.losses.pixelwise import binary_cross_entropy, cross_entropy, focal
+from segmodels.training.losses.pixelwise import binary_cross_entropy, cross_entropy, focal, l1
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,11 @@ LOSSES: dict[str, LossRow] = {
         lovasz,
         paper="Berman et al. 2018, The Lovász-Softmax loss, arXiv:1705.08790",
         description="the nearest to the mean IoU itself; good for the last epochs, slower than the others",
+    ),
+    "l1": LossRow(
+        l1,
+        paper="Isola et al. 2017, Pix2Pix, arXiv:1611.07004",
+        description="how far the drawn mask is from the true one; for adversarial training: 100*l1",
     ),
     "boundary": LossRow(
         boundary,
