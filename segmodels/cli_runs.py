@@ -148,10 +148,10 @@ def devices(_: argparse.Namespace) -> tuple[Any, str]:
         for device, row in zip(found, rows, strict=True)
     ]
     chosen = chosen_engine()
-    named = [
-        f"{name} {version or 'not installed'}{' (in use)' if name == chosen else ''}"
+    named = ", ".join(
+        f"{name} {version or 'is not installed'}{' (in use)' if name == chosen and version else ''}"
         for name, version in engines.items()
-    ]
+    )
     notes = [device.note for device in found if device.note]
-    text = "\n".join([table(shown, list(shown[0])), "", f"engines: {', '.join(named)}", *notes])
+    text = "\n".join([table(shown, list(shown[0])), "", f"engines: {named}", *notes])
     return {"devices": rows, "engines": engines, "engine": chosen, "notes": notes}, text

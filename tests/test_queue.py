@@ -70,11 +70,6 @@ def tickets() -> list[Path]:
     return sorted(queue.queue_folder().glob("*.json"))
 
 
-def killed(*_: Any, **streams: Any) -> subprocess.Popen:
-    """A process that is killed before it can do anything."""
-    return subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], **{**streams, "env": None})
-
-
 @pytest.fixture
 def quick(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Launched runs have stand-ins for trainers, which are gone afterwards."""
@@ -234,20 +229,27 @@ def test_a_trainer_that_fails_at_once_has_failed(quick: None, monkeypatch: pytes
     assert revive() == []
 
 
-def test_a_trainer_that_never_arrives_is_not_started_for_ever(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = []
+def test_a_trainer_that_never_arrives_is_not_started_for_ever(
+    quick: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[dict[str, Any]] = []
 
-    def start(*words: Any, **streams: Any) -> subprocess.Popen:
-        begun.append(words)
-        return killed(stderr=streams["stderr"])
+    def start(*_: Any, **given: Any) -> subprocess.Popen:
+        begun.append(given)
+        return subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], stderr=given["stderr"])
 
     monkeypatch.setattr(launching, "start", start)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
     run = launch(RECIPE)
+    monkeypatch.delenv("KERAS_BACKEND")
     assert revive() == [], "it may still arrive"
     monkeypatch.setattr(queue, "START_GRACE", 0.0)
     for _ in range(6):
         revive()
     assert len(begun) == queue.STARTS
+    assert begun[-1]["cwd"] == Path.cwd()
+    assert begun[-1]["variables"]["KERAS_BACKEND"] == "jax", "as it was where it was launched"
+    assert begun[-1]["variables"]["SEGMODELS_HOME"] == str(home)
     assert run.state == "failed"
     assert tickets() == []
 

@@ -98,7 +98,7 @@ def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Pa
         if recipe is not None:
             raise UserError("a run is resumed under its own recipe: leave the recipe out, or start a new run")
         run = resume if isinstance(resume, Run) else find_run(resume)
-        if run.state != "queued":  # as `relaunch` leaves it, which has seen to both
+        if run.state != "queued":  # as `launch` and `relaunch` leave it
             check_resumable(run)
             run.take_request()
         return run
