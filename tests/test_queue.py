@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
@@ -23,20 +23,14 @@ from segmodels.recipe import Recipe
 from segmodels.training import launch as launching
 from segmodels.training import queue
 from segmodels.training.launch import launch, relaunch, revive
-from segmodels.training.runs import ALIVE, Run, list_runs
+from segmodels.training.runs import ALIVE, Run
 from tests import stand_in
 from tests.conftest import ROOT
+from tests.stand_in import go, tickets, times, wait
 
 RECIPE = Recipe(data="toy-pets", image_size=32, limit=8, epochs=1, options={"width": 4, "depth": 2})
 #: Seconds after the end of a run in which the next one begins.
 SOON = 2.0
-
-
-def wait(condition: Callable[[], Any], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
 
 
 def waits_for(run: Run) -> str | None:
@@ -52,38 +46,12 @@ def kill(run: Run) -> None:
     wait(lambda: not run.locked())
 
 
-def go(*runs: Run) -> None:
-    for run in runs:
-        (run.path / "go").touch()
-
-
-def times(run: Run) -> dict[str, Any]:
-    wait(lambda: run.state == "finished")
-    return json.loads((run.path / "times.json").read_text())
-
-
 def running(run: Run) -> None:
     wait(lambda: run.state == "running")
 
 
-def tickets() -> list[Path]:
-    return sorted(queue.queue_folder().glob("*.json"))
-
-
 @pytest.fixture
-def quick(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Launched runs have stand-ins for trainers, which are gone afterwards."""
-    monkeypatch.setattr(launching, "start", stand_in.start)
-    yield
-    for path in tickets():
-        path.unlink()  # whoever waits ends
-    for run in list_runs():
-        go(run)
-    wait(lambda: not any(run.locked() for run in list_runs()))
-
-
-@pytest.fixture
-def three(quick: None) -> list[Run]:
+def three(stand_ins: None) -> list[Run]:
     """A run at work, and two that wait for it."""
     runs = [launch(RECIPE) for _ in range(3)]
     running(runs[0])
@@ -110,7 +78,7 @@ def test_runs_come_one_after_another_in_order(three: list[Run]) -> None:
     assert not {"place", "waiting_for"} & {key for key, value in third.status().items() if value}
 
 
-def test_those_who_wait_outlive_who_queued_them(quick: None, home: Path) -> None:
+def test_those_who_wait_outlive_who_queued_them(stand_ins: None, home: Path) -> None:
     code = (
         "import os; from tests import stand_in; stand_in.install()\n"
         "from segmodels.training.launch import launch; from tests.test_queue import RECIPE\n"
@@ -189,7 +157,7 @@ def test_who_waits_can_be_paused_stopped_and_deleted(three: list[Run], alive: bo
     assert first.state == "running"
 
 
-def test_a_run_in_a_terminal_waits_and_says_for_whom(quick: None, home: Path) -> None:
+def test_a_run_in_a_terminal_waits_and_says_for_whom(stand_ins: None, home: Path) -> None:
     first = launch(RECIPE)
     running(first)
     words = f"train --data toy-pets --image-size 32 --epochs 1 --option width=4 --run-dir {home / 'mine'}"
@@ -215,7 +183,7 @@ def test_a_run_in_a_terminal_waits_and_says_for_whom(quick: None, home: Path) ->
     assert queue.ahead(["cpu"]) == queue.Place("cpu")
 
 
-def test_a_trainer_that_fails_at_once_has_failed(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_that_fails_at_once_has_failed(stand_ins: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **streams: Any) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-c", "raise SystemExit('no module named x')"], stderr=streams["stderr"]
@@ -230,7 +198,7 @@ def test_a_trainer_that_fails_at_once_has_failed(quick: None, monkeypatch: pytes
 
 
 def test_a_trainer_that_never_arrives_is_not_started_for_ever(
-    quick: None, home: Path, monkeypatch: pytest.MonkeyPatch
+    stand_ins: None, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[dict[str, Any]] = []
 
