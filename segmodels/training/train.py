@@ -228,22 +228,11 @@ def _standard_error_is(path: Path) -> bool:
 
 def _device(recipe: Recipe) -> str:
     """The device of the engine that is loaded now, and what it computes in."""
-    from segmodels.backend import backend_name
+    from segmodels.training.settle import on_gpu
 
-    told = device()
-    if backend_name() == "jax":
-        import jax
-
-        found = jax.devices()[0]
-        kind, name = ("cpu", "cpu") if found.platform == "cpu" else ("gpu", found.device_kind)
-    else:
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
-        kind, name = ("gpu", details.get("device_name", "GPU")) if gpus else ("cpu", "cpu")
-    precision = told.precision if recipe.precision == "auto" else recipe.precision
-    return f"{told if told.kind == kind else name}, {precision}"
+    found, kind = device(), "gpu" if on_gpu() else "cpu"
+    precision = found.precision if recipe.precision == "auto" else recipe.precision
+    return f"{found if found.kind == kind else kind}, {precision}"
 
 
 def _versions() -> str:
