@@ -62,10 +62,12 @@ if alive:
     st.subheader("In progress")
     for run in alive:
         status = run.status()
+        waiting_for = status.get("waiting_for")
+        progress = f"epoch {status.get('epoch', 0)} of {status.get('epochs', '?')}"
         st.page_link(
             "pages/2_Train.py",
-            label=f"{run.id}: epoch {status.get('epoch', 0)} of {status.get('epochs', '?')}",
-            icon=":material/play_circle:",
+            label=f"{run.id}: {f'waiting for {waiting_for}' if waiting_for else progress}",
+            icon=":material/hourglass_top:" if waiting_for else ":material/play_circle:",
             query_params={"run": run.id},
         )
 elif not runs:

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from segmodels.device import device
+from segmodels.device import device, known_devices
 from segmodels.recipe import Recipe
 from segmodels.training.launch import launch
+from segmodels.training.queue import ahead
 from segmodels.training.runs import ALIVE, list_runs
 from ui import cached
 from ui.augment_strip import augment_strip
@@ -22,9 +23,8 @@ def new_run() -> Recipe | None:
     st.subheader("New run")
     recipe = recipe_form()
     st.caption(f":material/memory: On {plain(str(device()))}")
-    busy = [run for run in list_runs() if run.state in ALIVE]
-    if busy:
-        st.caption(f":material/info: {len(busy)} run at work already: they share the device.")
+    if waits_for := ahead([found.key for found in known_devices()]).waits_for:
+        st.caption(f":material/hourglass_top: A new run waits until {plain(waits_for)} has ended.")
     pressed = st.button(
         "Start training", type="primary", icon=":material/play_arrow:", disabled=recipe is None, width="stretch"
     )

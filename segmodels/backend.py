@@ -6,13 +6,13 @@ Every module that needs Keras imports it from here, and nothing imports those mo
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from segmodels.engines import chosen_engine
 from segmodels.errors import UserError
 
 #: What TensorFlow writes at every start, at no log level and in spite of its own settings.
@@ -20,13 +20,9 @@ _CHATTER = (b"oneDNN custom operations are on", b"absl::InitializeLog()", b"oneD
 
 
 def _choose_backend() -> None:
-    if "KERAS_BACKEND" in os.environ:
-        return
-    for backend in ("tensorflow", "jax"):
-        if importlib.util.find_spec(backend):
-            os.environ["KERAS_BACKEND"] = backend
-            return
-    raise UserError("neither TensorFlow nor JAX is installed: pip install -r requirements.txt")
+    if (engine := chosen_engine()) is None:
+        raise UserError("neither TensorFlow nor JAX is installed: pip install -r requirements.txt")
+    os.environ["KERAS_BACKEND"] = engine
 
 
 @contextmanager

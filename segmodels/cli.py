@@ -12,14 +12,13 @@ import json
 import math
 import re
 import sys
-import time
 import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segmodels import __version__, cli_datasets
+from segmodels import __version__, cli_datasets, cli_runs
 from segmodels.errors import UserError
 from segmodels.models.architectures import implied_options
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
@@ -99,17 +98,9 @@ def parser() -> argparse.ArgumentParser:
     runs = verbs.add_parser("runs", help="runs, wherever they were started").add_subparsers(
         required=True, metavar="VERB"
     )
-    add(runs, "list", _runs_list, "every run with its state and best figures")
-    for name, verb, text in (
-        ("show", _runs_show, "one run: status, recipe and figures"),
-        ("pause", _runs_request, "save and end; `resume` goes on"),
-        ("stop", _runs_request, "end and keep the best epoch"),
-        ("resume", _runs_resume, "go on in a process of its own"),
-        ("delete", _runs_delete, "remove the run and all that it holds"),
-    ):
-        made = add(runs, name, verb, text)
-        made.add_argument("run", metavar="RUN")
-        made.set_defaults(name=name)
+    cli_runs.add_verbs(add, runs)
+    cli_runs.add_devices(train)
+    add(verbs, "devices", cli_runs.devices, "what training can run on, and what stands in the way of more")
 
     evaluate = add(verbs, "evaluate", _evaluate, "figures of a model on a split")
     evaluate.add_argument("model", metavar="MODEL", help="a checkpoint directory or a run")
@@ -230,8 +221,10 @@ def _summary(parsed: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.training.launch import revive
     from segmodels.training.train import train
 
+    revive()
     terminal = Terminal()
     if parsed.resume is not None:
         if given := [key for key, value in vars(parsed).items() if key.startswith("field_") and value is not None]:
@@ -241,7 +234,7 @@ def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
     else:
         work = {"recipe": _recipe(parsed), "run_dir": parsed.run_dir}
     try:
-        run = train(**work, reporter=terminal)
+        run = train(**work, reporter=terminal, devices=parsed.devices)
     finally:
         terminal.close()
     status = run.status()
@@ -251,74 +244,6 @@ def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
         lines.append(f"best epoch {best['epoch']}, validation mean IoU {best['mean_iou']:.4f}")
         lines.append(f"next: python -m segmodels evaluate {run.id if parsed.run_dir is None else run.path}")
     return {"run": run.id, "path": str(run.path), "status": status}, "\n".join(lines)
-
-
-def _runs_list(_: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.training.runs import list_runs
-
-    rows = []
-    for run in list_runs():
-        status = run.status()
-        best = status.get("best") or {}
-        rows.append(
-            {
-                "run": run.id,
-                "state": status["state"],
-                "epoch": status.get("epoch", 0),
-                "epochs": status.get("epochs", 0),
-                "best_epoch": best.get("epoch"),
-                "mean_iou": best.get("mean_iou"),
-                "path": str(run.path),
-            }
-        )
-    text = table(rows, ["run", "state", "epoch", "epochs", "best_epoch", "mean_iou"]) if rows else "no runs yet"
-    return rows, text
-
-
-def _runs_show(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.training.runs import find_run
-
-    run = find_run(parsed.run)
-    status, history = run.status(), run.history()
-    document = {
-        "run": run.id,
-        "path": str(run.path),
-        "status": status,
-        "recipe": run.recipe.model_dump(mode="json"),
-        "history": history,
-    }
-    columns = ["epoch", "loss", "mean_iou", "val_loss", "val_pixel_accuracy", "val_mean_iou", "seconds"]
-    head = [f"{run.path}", f"{status['state']}" + (f": {status['error']}" if status.get("error") else "")]
-    return document, "\n".join([*head, run.recipe.command(), table(history, columns)])
-
-
-def _runs_request(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.training.runs import ALIVE, find_run
-
-    run = find_run(parsed.run)
-    run.request(parsed.name)
-    for _ in range(600):  # a step, the saving of the state, or the compilation that is under way
-        if run.state not in ALIVE:
-            break
-        time.sleep(0.2)
-    return {"run": run.id, "state": run.state}, f"run {run.id} is {run.state}"
-
-
-def _runs_resume(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.training.launch import relaunch
-    from segmodels.training.runs import find_run
-
-    run = find_run(parsed.run)
-    relaunch(run)
-    return {"run": run.id, "state": "queued"}, f"run {run.id} goes on; its log is {run.path / 'log.txt'}"
-
-
-def _runs_delete(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.training.runs import find_run
-
-    run = find_run(parsed.run)
-    run.delete()
-    return {"run": run.id, "state": "deleted"}, f"run {run.id} is deleted"
 
 
 def _evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:

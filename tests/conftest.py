@@ -14,6 +14,7 @@ import pytest
 from hypothesis import configuration
 
 from tests.served import browser, page, server  # noqa: F401 (fixtures for every file)
+from tests.stand_in import stand_ins  # noqa: F401
 
 if TYPE_CHECKING:
     from segmodels.training.runs import Run

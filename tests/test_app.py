@@ -19,6 +19,7 @@ from segmodels.data.own_data import add_folder, own_names
 from segmodels.device import device
 from segmodels.models.architectures import ARCHITECTURES, checked_options
 from segmodels.recipe import Recipe
+from segmodels.training import queue
 from segmodels.training.runs import Run
 from tests.own_forms import write_form
 from ui.frame import plain
@@ -287,6 +288,24 @@ def test_a_run_whose_process_died_is_shown_as_interrupted(home: Path) -> None:
     assert not app.exception
     assert "interrupted" in texts(app)
     assert not any(button.label == "Stop" for button in app.button)
+
+
+def test_a_run_that_waits_says_for_whom_and_can_leave_the_queue(home: Path) -> None:
+    first, second = (Run.create(Recipe(data="toy-pets"), home / "runs" / name) for name in ("first", "second"))
+    with first.lock(), queue.turn(first.path, ["cpu"], wanted=lambda: None, waits=lambda _: None):
+        first.write_status(state="running", epoch=1)
+        queue.join(second.path, ["cpu"], launched=True)
+        second.write_status(place=1, waiting_for="first")
+        labels = [link.proto.label for link in opened().get("page_link")]
+        assert {"first: epoch 1 of 20", "second: waiting for first"} <= set(labels)
+        app = opened("2_Train", run="second")
+        assert not app.exception
+        assert "Waiting for **first**" in texts(app)
+        assert "A new run waits until second has ended" in texts(app)
+        assert not any(button.label in ("Stop", "Pause") for button in app.button)
+        app = widget(app.button, "Leave the queue").click().run()
+        assert not app.exception
+        assert second.take_request() == "stop"
 
 
 def test_predict_shows_mask_and_overlay_of_an_upload(trained: Run) -> None:

@@ -18,8 +18,9 @@ ENGINES = {"tensorflow", "keras", "keras_cv", "jax", "torch"}
 HEAVY = sorted({*ENGINES, "streamlit"})
 #: Modules that the server and the light verbs of the command line import.
 LIGHT = (
-    "recipe", "cli", "device", "errors", "files", "home", "terminal", "hub.checkpoint", "hub.card",
-    "training.runs", "training.launch", "training.losses", "training.train", "data.dataset", "data.images",
+    "recipe", "cli", "cli_runs", "device", "engines", "nvidia", "errors", "files", "home", "terminal",
+    "hub.checkpoint", "hub.card", "training.runs", "training.launch", "training.queue", "training.losses",
+    "training.train", "data.dataset", "data.images",
     "data.split", "data.prepare", "data.loader", "data.augment",
     "data.download", "data.datasets",
     "data.ahead", "data.tiles", "data.prepared",

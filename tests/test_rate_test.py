@@ -15,9 +15,8 @@ from segmodels.training.rate_test import rate_test, smoothed, suggested_rate
 
 def test_it_raises_the_rate_until_the_loss_breaks(home: Path, tiny: dict[str, Any]) -> None:
     """Steps of SGD far too large ruin this network within the test; the rate it suggests lies well below."""
-    found = rate_test(
-        Recipe(**{**tiny, "optimizer": "sgd", "loss": "cross_entropy"}), steps=40, lowest=1e-5, highest=10
-    )
+    recipe = Recipe(**{**tiny, "optimizer": "sgd", "loss": "cross_entropy"})
+    found = rate_test(recipe, steps=40, lowest=1e-5, highest=10)
     rates, losses = found["rates"], found["losses"]
     assert len(rates) == len(losses) == len(found["smoothed"])
     np.testing.assert_allclose(np.diff(np.log(rates)), np.log(1e6) / 39, rtol=1e-6)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from segmodels.device import device
 from segmodels.errors import UserError
+from segmodels.training.launch import revive
 
 #: The pages in the order of the sidebar: script, name, icon.
 PAGES = (
@@ -31,6 +32,7 @@ def page(title: str, icon: str, text: str = "") -> None:
     st.title(title)
     if text:
         st.caption(text)
+    revive()  # what waits in the queue without a process, as after a new start of the machine
 
 
 @contextmanager

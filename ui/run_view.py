@@ -55,7 +55,7 @@ def _live(run: Run, was_alive: bool) -> None:
     if was_alive and not alive:
         st.rerun()  # the whole page, which then stops looking
     _head(run, status)
-    _buttons(run, status["state"])
+    _buttons(run, status)
     history = run.history()
     _figures(status, history)
     _curves(run, status, history)
@@ -71,7 +71,9 @@ def _head(run: Run, status: dict[str, Any]) -> None:
     if status.get("error"):
         st.error(plain(str(status["error"])), icon=":material/error:")
     epochs, epoch, steps = status.get("epochs", 1), status.get("epoch", 0), status.get("steps_per_epoch")
-    if state in ALIVE:
+    if state in ALIVE and status.get("waiting_for"):
+        st.info(_waiting(status), icon=":material/hourglass_top:")
+    elif state in ALIVE:
         done = (max(0, epoch - 1) + status.get("step", 0) / steps) / epochs if steps and epoch else 0.0
         left = status.get("seconds_left")
         text = f"{status.get('phase', 'starting')} · epoch {epoch} of {epochs}"
@@ -79,9 +81,23 @@ def _head(run: Run, status: dict[str, Any]) -> None:
         st.progress(min(1.0, done), plain(text))
 
 
-def _buttons(run: Run, state: str) -> None:
+def _waiting(status: dict[str, Any]) -> str:
+    """What a run in the queue waits for, in Markdown."""
+    others = status.get("place") or 1
+    line = f" It is number {others} in line." if others > 1 else ""
+    return f"Waiting for **{plain(str(status['waiting_for']))}**: a device trains one run at a time.{line}"
+
+
+def _buttons(run: Run, status: dict[str, Any]) -> None:
+    state = status["state"]
     with st.container(horizontal=True), in_place():
-        if state in ALIVE:
+        if state in ALIVE and status.get("waiting_for"):
+            if st.button(
+                "Leave the queue", icon=":material/close:", key=f"leave-{run.id}", help="Resume queues it again"
+            ):
+                run.request("stop")
+                st.toast("Leaving the queue.")
+        elif state in ALIVE:
             if st.button("Stop", icon=":material/stop:", key=f"stop-{run.id}", help="End and keep the best epoch"):
                 run.request("stop")
                 st.toast("Stopping after this step; the best epoch is kept.")
@@ -117,7 +133,7 @@ def _figures(status: dict[str, Any], history: list[dict[str, Any]]) -> None:
 def _curves(run: Run, status: dict[str, Any], history: list[dict[str, Any]]) -> None:
     steps = run.steps()
     if not steps:
-        if status["state"] in ALIVE:
+        if status["state"] in ALIVE and not status.get("waiting_for"):
             st.info("The curves begin with the first step; building the network takes some seconds.")
         return
     along = st.segmented_control(

@@ -4,36 +4,92 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
+from segmodels.device import Device, choose_devices
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors
+from segmodels.home import home
 from segmodels.process import start
 from segmodels.recipe import Recipe
 from segmodels.training.preflight import check
-from segmodels.training.runs import Run, check_resumable
+from segmodels.training.queue import join, leave, lost
+from segmodels.training.runs import NOT_WAITING, Run, check_resumable
 
 
-def launch(recipe: Recipe) -> Run:
-    """Create a run and start its trainer; returns at once. `UserError` where it cannot train or be written."""
+def launch(recipe: Recipe, devices: str | None = None) -> Run:
+    """Create a run, put it in the queue and start its trainer, which waits for its turn; returns at once.
+
+    Args:
+        recipe: what to train.
+        devices: which it may use, as `choose_devices` reads it.
+
+    Raises:
+        UserError: the recipe cannot train, there is no such device, or the run cannot be written.
+    """
     check(recipe)
+    chosen = choose_devices(devices)
     run = Run.create(recipe)
-    _start(run, ["--recipe", str(run.path / "recipe.json"), "--run-dir", str(run.path)])
+    _queue(run, chosen)
     return run
 
 
-def relaunch(run: Run) -> None:
-    """Start a trainer that goes on with a run that was paused, stopped or interrupted; `UserError` for any other."""
+def relaunch(run: Run, devices: str | None = None) -> None:
+    """Put a run that was paused, stopped or interrupted at the end of the queue; `UserError` for any other."""
     check_resumable(run)
+    chosen = choose_devices(devices)
     run.take_request()  # what was asked of the trainer before is no concern of the next
-    run.write_status(state="queued", error=None, phase="starting")
-    _start(run, ["--resume", str(run.path)])
+    run.write_status(state="queued", error=None)
+    _queue(run, chosen)
 
 
-def _start(run: Run, arguments: list[str]) -> None:
+def revive() -> list[Run]:
+    """Start those in the queue whose process is gone, each in its old place, as after a new start of the machine.
+
+    Whoever shows runs or adds one calls this; where no run waits it costs nothing, and who may not write in the home
+    leaves it to others.
+
+    Returns:
+        The runs that were started.
+    """
+    started: list[Run] = []
+    with suppress(UserError):
+        again, hopeless = lost()
+        for ticket in hopeless:
+            _failed(Run(ticket.run), "its process ended before its turn came, several times")
+        for ticket in again:
+            run = Run(ticket.run)
+            if run.status()["state"] != "queued":  # it ended, but had no time to leave
+                leave(run.path)
+                continue
+            folder = Path(ticket.folder)
+            _start(run, ticket.variables, folder if folder.is_dir() else None)
+            started.append(run)
+    return started
+
+
+def _queue(run: Run, devices: Sequence[Device]) -> None:
+    place = join(run.path, [device.key for device in devices], launched=True)
+    if place.waits_for:
+        phase = f"waiting for {place.waits_for}"
+        run.write_status(phase=phase, place=place.ahead, waiting_for=place.waits_for)
+    else:
+        run.write_status(phase="starting", **NOT_WAITING)
+    try:
+        _start(run)
+    except BaseException:
+        leave(run.path)
+        raise
+
+
+def _start(run: Run, variables: dict[str, str] | None = None, folder: Path | None = None) -> None:
     with explain_disk_errors(run.path), (run.path / "log.txt").open("ab") as log:
         process = start(
-            ["train", *arguments],
-            variables={"PYTHONUNBUFFERED": "1"},
+            ["train", "--resume", str(run.path)],
+            variables={**(variables or {}), "SEGMODELS_HOME": str(home()), "PYTHONUNBUFFERED": "1"},
+            cwd=folder,
             stdout=log,
             stderr=log,
             start_new_session=True,  # a closed terminal or a stopped server does not take it along
@@ -42,12 +98,20 @@ def _start(run: Run, arguments: list[str]) -> None:
 
 
 def _reap(run: Run, process: subprocess.Popen) -> None:
-    """Wait, so that no zombie is left; a process that died before it took its run says so in the status."""
+    """Wait, so that no zombie is left; a process that failed before it took its run says so in the status.
+
+    One that was killed (its code is negative) has not failed, and keeps its place in the queue.
+    """
     code = process.wait()
     try:
-        if code and run.status().get("state") == "queued":
-            lines = [line for line in run.log(20).splitlines() if line.strip()]
-            reason = lines[-1] if lines else f"the trainer ended with exit code {code}"
-            run.write_status(state="failed", error=reason, phase="failed")
+        if code > 0 and run.status().get("state") == "queued" and not run.locked():
+            leave(run.path)
+            _failed(run, f"the trainer ended with exit code {code}")
     except (OSError, UserError):
         pass  # the run was deleted meanwhile
+
+
+def _failed(run: Run, reason: str) -> None:
+    """Write why a trainer did not come to its turn: the last line of its log, or else `reason`."""
+    lines = [line for line in run.log(20).splitlines() if line.strip()]
+    run.write_status(state="failed", error=lines[-1] if lines else reason, phase="failed", **NOT_WAITING)

@@ -25,14 +25,16 @@ from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, slug, sweep, user_path, whole, write_json
 from segmodels.home import home
 from segmodels.recipe import Recipe
+from segmodels.training.queue import START_GRACE, is_held, waiting, withdraw
 
 #: States in which a trainer should be alive; if its lock is free it was interrupted.
 ALIVE = ("queued", "running")
+#: The state that a request leads to.
+ENDED_BY = {"stop": "stopped", "pause": "paused"}
+#: What `status.json` says of a run's place in the queue once it does not wait.
+NOT_WAITING: dict[str, Any] = {"place": None, "waiting_for": None}
 #: States from which `resume` continues.
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
-
-#: Seconds that a started process has to take its lock before the run counts as interrupted.
-START_GRACE = 60.0
 
 
 def runs_folder() -> Path:
@@ -103,11 +105,14 @@ class Run:
         raise UserError(f"cannot make a folder for the run below {runs_folder()}")
 
     def status(self) -> dict[str, Any]:
-        """`status.json` as it stands, with `state` corrected to "interrupted" where nobody is at work any more."""
+        """`status.json` as it stands, with `state` corrected to "interrupted" where nobody is at work any more.
+
+        A run in the queue whose process is gone stays "queued": whoever looks next starts it again.
+        """
         status = self._read_status() or {"state": "interrupted", "error": "its status.json is missing or damaged"}
         if status["state"] in ALIVE and not self.locked():
             fresh = time.time() - status.get("heartbeat", 0) < START_GRACE
-            if status["state"] == "running" or not fresh:
+            if status["state"] == "running" or not (fresh or self._will_start()):
                 # Read once more: the trainer may have finished between the two looks.
                 status = self._read_status() or status
                 if status["state"] in ALIVE:
@@ -121,6 +126,10 @@ class Run:
         except UserError:
             return None
         return status if isinstance(status, dict) and isinstance(status.get("state"), str) else None
+
+    def _will_start(self) -> bool:
+        ticket = waiting(self.path)
+        return ticket is not None and ticket.launched
 
     @property
     def state(self) -> str:
@@ -151,10 +160,14 @@ class Run:
         return "\n".join(text.splitlines()[-lines:])
 
     def request(self, what: str) -> None:
-        """Ask the trainer to "stop" or "pause" after its present step. `UserError` where none is at work."""
-        if self.state not in ALIVE:
-            raise UserError(f"run {self.id} is {self.state}: there is nothing to {what}")
-        write_json(self.path / "request.json", {"request": what})
+        """Ask the trainer to "stop" or "pause" after its present step, or to wait no longer. `UserError` where none is
+        at work."""
+        if (state := self.state) not in ALIVE:
+            raise UserError(f"run {self.id} is {state}: there is nothing to {what}")
+        if state == "queued" and withdraw(self.path):  # nobody is there to ask
+            self.write_status(state=ENDED_BY[what], phase=ENDED_BY[what], **NOT_WAITING)
+        else:
+            write_json(self.path / "request.json", {"request": what})
 
     def take_request(self) -> str | None:
         """What was asked of the trainer, once; None where nothing was."""
@@ -164,10 +177,20 @@ class Run:
             return None
         finally:
             (self.path / "request.json").unlink(missing_ok=True)
-        return wanted if wanted in ("stop", "pause") else None
+        return wanted if wanted in ENDED_BY else None
+
+    def wait(self, seconds: float = 120.0) -> str:
+        """Wait until no trainer is at work any more, `seconds` at most; returns the state then."""
+        end = time.monotonic() + seconds
+        while self.state in ALIVE and time.monotonic() < end:
+            time.sleep(0.2)
+        return self.state
 
     def delete(self) -> None:
-        """Remove the directory; `UserError` while a trainer is at work in it."""
+        """Remove the directory, of a run that waits too. `UserError` while a trainer is at work in it."""
+        if self.state == "queued" and waiting(self.path):
+            self.request("stop")
+            self.wait(10)
         if self.state in ALIVE:
             raise UserError(f"run {self.id} is {self.state}: stop it first")
         shutil.rmtree(self.path)
@@ -192,15 +215,7 @@ class Run:
 
     def locked(self) -> bool:
         """Whether a trainer holds the run."""
-        if not (self.path / "lock").exists():
-            return False
-        lock = FileLock(self.path / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except (Timeout, OSError):
-            return True
-        lock.release()
-        return False
+        return is_held(self.path / "lock")
 
 
 def check_resumable(run: Run) -> None:

@@ -8,16 +8,18 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from segmodels.device import Device, choose_for_this_process, claim, device
 from segmodels.errors import UserError
 from segmodels.files import whole
 from segmodels.recipe import Recipe
+from segmodels.training import queue
 from segmodels.training.preflight import check
 from segmodels.training.reporter import Log, Reporter
-from segmodels.training.runs import Run, check_resumable, find_run, whereabouts
+from segmodels.training.runs import ENDED_BY, NOT_WAITING, Run, check_resumable, find_run, is_run, whereabouts
 
 #: Seconds between two writes of `status.json`; more often only when the state changes.
 HEARTBEAT = 1.0
@@ -29,8 +31,9 @@ def train(
     run_dir: str | Path | None = None,
     resume: str | Path | Run | None = None,
     reporter: Reporter | None = None,
+    devices: str | None = None,
 ) -> Run:
-    """Train, and return the run when it has finished or was stopped.
+    """Train, and return the run when it has finished or was stopped. Waits first while other runs have the device.
 
     Args:
         recipe: what to train; left out when resuming.
@@ -38,26 +41,28 @@ def train(
             `Run.create` and not started yet is taken as it is.
         resume: a run, its id or its directory, to go on with from where it was saved last.
         reporter: told how it goes; by default nobody.
+        devices: which it may use, as `choose_devices` reads it; the first that is free is taken.
 
     Raises:
-        UserError: a run that another process trains, data or weights that are missing, a loss that is not a number,
-            too little memory; the run's state is then "failed" and its `status.json` has the reason.
+        UserError: a device that is not there, a run that another process trains; data or weights that are missing, a
+            loss that is not a number, too little memory: then the run's state is "failed" and its `status.json` has
+            the reason.
     """
+    pool = [each.key for each in choose_for_this_process(devices)]
     run = _run_for(recipe, run_dir, resume)
-    with run.lock():
+    told = reporter or Reporter()
+    if not _standard_error_is(run.path / "log.txt"):
+        told = Log(run.path / "log.txt", told)
+    with run.lock(), _requests(run) as wanted, contextlib.ExitStack() as held:
         if resume is None and (run.path / "steps.csv").exists():
             raise UserError(f"run {run.id} was started already: continue it with --resume {run.id}")
         going_on = resume is not None and whole(run.last).exists()
-        with _Status(run) as status, _signals() as signalled:
-            from segmodels.training.trainer import Interrupted, Trainer  # loads Keras: only now, with the lock held
+        if not held.enter_context(_turn(run, pool, wanted, told)):
+            return run
+        with _Status(run) as status:
+            from segmodels.training.trainer import Interrupted, Trainer  # loads Keras: only now, with a device held
 
-            def wanted() -> str | None:
-                return signalled() or (run.take_request() if (run.path / "request.json").exists() else None)
-
-            status.update(device=_device(), backend=_versions())
-            told = reporter or Reporter()
-            if not _standard_error_is(run.path / "log.txt"):
-                told = Log(run.path / "log.txt", told)
+            status.update(device=_device(run.recipe), backend=_versions())
             told.note(f"{run.id} on {status.fields['device']}, {status.fields['backend']}")
             try:
                 trainer = Trainer(
@@ -71,7 +76,7 @@ def train(
                 trainer.fit()
                 status.end("finished")
             except Interrupted as reason:
-                status.end({"stop": "stopped", "pause": "paused"}.get(str(reason), "interrupted"))
+                status.end(ENDED_BY.get(str(reason), "interrupted"))
             except UserError as error:
                 status.end("failed", error=str(error))
                 raise
@@ -93,7 +98,7 @@ def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Pa
         if recipe is not None:
             raise UserError("a run is resumed under its own recipe: leave the recipe out, or start a new run")
         run = resume if isinstance(resume, Run) else find_run(resume)
-        if run.state != "queued":  # as `relaunch` leaves it, which has seen to both
+        if run.state != "queued":  # as `launch` and `relaunch` leave it
             check_resumable(run)
             run.take_request()
         return run
@@ -105,6 +110,37 @@ def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Pa
             return run
     check(recipe)
     return Run.create(recipe, run_dir)
+
+
+@contextlib.contextmanager
+def _turn(run: Run, pool: list[str], wanted: Callable[[], str | None], told: Reporter) -> Iterator[Device | None]:
+    """Wait in the queue for a device of the pool and make it this process's own for the block; None where the run was
+    asked to wait no longer, which its status then says."""
+
+    def waits(place: queue.Place) -> None:
+        phase = f"waiting for {place.waits_for}"
+        run.write_status(state="queued", phase=phase, place=place.ahead, waiting_for=place.waits_for, **whereabouts())
+        told.note(f"{phase}: a device trains one run at a time (Ctrl-C or `runs stop {run.id}` ends the wait)")
+
+    with queue.turn(run.path, pool, wanted=wanted, waits=waits) as turn:
+        if turn.device is None:
+            state = "queued" if turn.stays else ENDED_BY.get(turn.reason or "", "interrupted")
+            if is_run(run.path):  # it may have been removed
+                run.write_status(
+                    state=state,
+                    phase="waiting for a new start" if turn.stays else state,
+                    **whereabouts(),
+                    **NOT_WAITING,
+                )
+            yield None
+            return
+        try:
+            claimed = claim(turn.device)
+        except UserError as error:
+            run.write_status(state="failed", error=str(error), phase="failed", **NOT_WAITING)
+            raise
+        run.write_status(**NOT_WAITING)
+        yield claimed
 
 
 class _Status:
@@ -155,6 +191,13 @@ class _Status:
 
 
 @contextlib.contextmanager
+def _requests(run: Run) -> Iterator[Callable[[], str | None]]:
+    """Yield what tells whether the run was asked to end, by a signal or by another process."""
+    with _signals() as signalled:
+        yield lambda: signalled() or (run.take_request() if (run.path / "request.json").exists() else None)
+
+
+@contextlib.contextmanager
 def _signals() -> Iterator[Any]:
     """Turn SIGTERM and the first Ctrl-C into a request that the loop honours with everything saved."""
     received: list[str] = []
@@ -183,22 +226,13 @@ def _standard_error_is(path: Path) -> bool:
         return False
 
 
-def _device() -> str:
-    """The device of the engine that is loaded now."""
-    from segmodels.backend import backend_name
-    from segmodels.device import device
+def _device(recipe: Recipe) -> str:
+    """The device of the engine that is loaded now, and what it computes in."""
+    from segmodels.training.settle import on_gpu
 
-    if backend_name() == "jax":
-        import jax
-
-        found = jax.devices()[0]
-        return device().name if found.platform == "cpu" else found.device_kind
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return device().name if device().kind == "cpu" else "cpu"
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    found, kind = device(), "gpu" if on_gpu() else "cpu"
+    precision = found.precision if recipe.precision == "auto" else recipe.precision
+    return f"{found if found.kind == kind else kind}, {precision}"
 
 
 def _versions() -> str:

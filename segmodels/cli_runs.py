@@ -1,0 +1,157 @@
+"""The verbs of `python -m segmodels runs`, and `devices`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from segmodels.terminal import table
+
+
+def add_verbs(add: Callable[..., argparse.ArgumentParser], runs: Any) -> None:
+    """Add the verbs to the group `runs`; `add(group, name, verb, text)` makes one."""
+    add(runs, "list", list_all, "every run with its state and best figures")
+    for name, verb, text in (
+        ("show", show, "one run: status, recipe and figures"),
+        ("pause", request, "save and end, or leave the queue; `resume` goes on"),
+        ("stop", request, "end and keep the best epoch, or leave the queue"),
+        ("resume", resume, "go on in a process of its own, at the end of the queue"),
+        ("delete", delete, "remove the run and all that it holds"),
+    ):
+        made = add(runs, name, verb, text)
+        made.add_argument("run", metavar="RUN")
+        made.set_defaults(name=name)
+        if name == "resume":
+            add_devices(made)
+
+
+def add_devices(verb: argparse.ArgumentParser) -> None:
+    """The option `--devices` of what trains."""
+    verb.add_argument(
+        "--devices", metavar="all|N,...",
+        help="GPUs that the run may use, by their numbers of `devices`, or cpu; it takes the first that is free, and "
+        "waits while each trains another run (default: all GPUs, or the CPU where there is none)",
+    )  # fmt: skip
+
+
+def list_all(_: argparse.Namespace) -> tuple[Any, str]:
+    """`runs list`."""
+    from segmodels.training.launch import revive
+    from segmodels.training.runs import list_runs
+
+    revive()
+    rows = []
+    for run in list_runs():
+        status = run.status()
+        best = status.get("best") or {}
+        rows.append(
+            {
+                "run": run.id,
+                "state": status["state"],
+                "epoch": status.get("epoch", 0),
+                "epochs": status.get("epochs", 0),
+                "best_epoch": best.get("epoch"),
+                "mean_iou": best.get("mean_iou"),
+                "place": status.get("place"),
+                "waiting_for": status.get("waiting_for"),
+                "path": str(run.path),
+            }
+        )
+    columns = ["run", "state", "epoch", "epochs", "best_epoch", "mean_iou"]
+    if any(row["waiting_for"] for row in rows):
+        columns += ["place", "waiting_for"]
+    return rows, table(rows, columns) if rows else "no runs yet"
+
+
+def show(parsed: argparse.Namespace) -> tuple[Any, str]:
+    """`runs show`."""
+    from segmodels.training.launch import revive
+    from segmodels.training.runs import find_run
+
+    revive()
+    run = find_run(parsed.run)
+    status, history = run.status(), run.history()
+    document = {
+        "run": run.id,
+        "path": str(run.path),
+        "status": status,
+        "recipe": run.recipe.model_dump(mode="json"),
+        "history": history,
+    }
+    columns = ["epoch", "loss", "mean_iou", "val_loss", "val_pixel_accuracy", "val_mean_iou", "seconds"]
+    state = status["state"]
+    if status.get("error") or status.get("waiting_for"):
+        state += f": {status.get('error') or status['phase']}"
+    return document, "\n".join([f"{run.path}", state, run.recipe.command(), table(history, columns)])
+
+
+def request(parsed: argparse.Namespace) -> tuple[Any, str]:
+    """`runs pause` and `runs stop`."""
+    from segmodels.training.launch import revive
+    from segmodels.training.runs import find_run
+
+    run = find_run(parsed.run)
+    run.request(parsed.name)
+    state = run.wait()  # for a step, the saving of the state, or the compilation that is under way
+    revive()
+    return {"run": run.id, "state": state}, f"run {run.id} is {state}"
+
+
+def resume(parsed: argparse.Namespace) -> tuple[Any, str]:
+    """`runs resume`."""
+    from segmodels.training.launch import relaunch, revive
+    from segmodels.training.runs import find_run
+
+    revive()  # those come first
+    run = find_run(parsed.run)
+    relaunch(run, parsed.devices)
+    waiting_for = run.status().get("waiting_for")
+    document = {"run": run.id, "state": "queued", "waiting_for": waiting_for}
+    goes_on = f"goes on after {waiting_for}" if waiting_for else "goes on"
+    return document, f"run {run.id} {goes_on}; its log is {run.path / 'log.txt'}"
+
+
+def delete(parsed: argparse.Namespace) -> tuple[Any, str]:
+    """`runs delete`."""
+    from segmodels.training.launch import revive
+    from segmodels.training.runs import find_run
+
+    run = find_run(parsed.run)
+    run.delete()
+    revive()
+    return {"run": run.id, "state": "deleted"}, f"run {run.id} is deleted"
+
+
+def devices(_: argparse.Namespace) -> tuple[Any, str]:
+    """`devices`."""
+    from segmodels.device import devices
+    from segmodels.engines import chosen_engine, engine_versions
+    from segmodels.training.queue import at_work
+
+    found, engines, runs = devices(), engine_versions(), at_work()
+    rows = [{**device.document(), "run": runs.get(device.key)} for device in found]
+    shown = [
+        {
+            "number": "-" if device.number is None else device.number,
+            "device": device.name,
+            "memory": f"{device.memory / 2**30:.0f} GB",
+            "free": f"{device.free / 2**30:.0f} GB" if device.free is not None else None,
+            "compute": ".".join(map(str, device.capability))
+            if device.capability
+            else " ".join(device.features) or None,
+            "driver": device.driver,
+            "precision": device.precision,
+            "xla": "yes" if device.xla else "no",
+            "run": row["run"],
+        }
+        for device, row in zip(found, rows, strict=True)
+    ]
+    chosen = chosen_engine()
+    named = ", ".join(
+        f"{name} {version or 'is not installed'}{' (in use)' if name == chosen and version else ''}"
+        for name, version in engines.items()
+    )
+    notes = [device.note for device in found if device.note]
+    text = "\n".join([table(shown, list(shown[0])), "", f"engines: {named}", *notes])
+    return {"devices": rows, "engines": engines, "engine": chosen, "notes": notes}, text
