@@ -42,7 +42,7 @@ def fitting_batch_size(recipe: Recipe, classes: int, *, most: int = LARGEST, ava
 def available_bytes() -> int:
     """Memory that a training may take: the GPU's, or what this machine, or the container around, has left."""
     found = device()
-    if found.kind == "gpu":
+    if found.kind == "gpu" and found.memory:
         return found.memory
     lines = Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []
     free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), found.memory // 2)
@@ -52,3 +52,14 @@ def available_bytes() -> int:
     except (OSError, ValueError):  # no container, or one without a limit
         return free
     return min(free, max(0, limit - used), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def advice(recipe: Recipe, classes: int) -> str:
+    """What to say when a training ran out of memory: which batch should fit."""
+    text = f"not enough memory for batch_size {recipe.batch_size} at image_size {recipe.image_size}: "
+    if not isinstance(recipe.batch_size, int) or recipe.batch_size == 1:
+        return text + "try a smaller image_size, or a smaller network"
+    # Where the estimate says that it should have fitted, something else takes memory too.
+    fitting = fitting_batch_size(recipe, classes, most=recipe.batch_size // 2)
+    steps = recipe.accumulation * recipe.batch_size // fitting
+    return text + f"batch_size {fitting} should fit (with accumulation {steps} it learns alike)"

@@ -70,7 +70,9 @@ def rate_test(
     step = step_type()(
         network,
         make_optimizer(recipe, network),
-        lambda *given: loss_of_heads(loss, recipe.architecture, *given, recipe.auxiliary_weight),
+        lambda masks, outputs, maps: loss_of_heads(
+            loss, recipe.architecture, masks, outputs, maps, recipe.auxiliary_weight
+        ),
         loss,
     )
     rates: list[float] = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from segmodels.data.dataset import ClassLabel
 from segmodels.data.prepare import Prepared
-from segmodels.files import replacing, whole, write_json
+from segmodels.files import explain_disk_errors, replacing, whole, write_json
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import Spec, write_checkpoint
 from segmodels.prediction.masks import overlay, write_image, write_indexed_mask
@@ -28,7 +28,7 @@ SAMPLES = 4
 def append_row(path: Path, row: dict[str, Any]) -> None:
     """Add a line to a CSV file in one write; the first line of a new file names the columns."""
     new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
+    with explain_disk_errors(path), path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(row), lineterminator="\n")
         if new:
             writer.writeheader()

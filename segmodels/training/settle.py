@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from segmodels.backend import backend_name
 from segmodels.data.class_weights import suggested_weights
 from segmodels.data.dataset import IGNORE
 from segmodels.data.prepared import Prepared
+from segmodels.device import device
 from segmodels.errors import UserError
 from segmodels.files import read_json, write_json
 from segmodels.recipe import Recipe
@@ -36,7 +36,7 @@ def settle(recipe: Recipe, run: Run, train: Prepared) -> Recipe:
 def settled(recipe: Recipe, train: Prepared) -> dict[str, Any]:
     """Values for what a recipe leaves open: `precision`, and `class_weights` and `batch_size` where they are."""
     classes = len(train.dataset.classes)
-    document: dict[str, Any] = {"precision": _precision(recipe)}
+    document: dict[str, Any] = {"precision": device().precision if recipe.precision == "auto" else recipe.precision}
     if isinstance(recipe.class_weights, str):
         weights = suggested_weights(count_pixels(train, classes), recipe.class_weights)
         document["class_weights"] = tuple(round(float(weight), 6) for weight in weights)
@@ -63,33 +63,3 @@ def count_pixels(data: Prepared, classes: int) -> np.ndarray:
         for offset, mask in enumerate(masks):
             counts[start + offset] = np.bincount(mask.ravel(), minlength=IGNORE + 1)[:classes]
     return counts
-
-
-def _precision(recipe: Recipe) -> str:
-    if recipe.precision != "auto":
-        return recipe.precision
-    return "bfloat16" if on_gpu() and _compute_capability() >= (8, 0) else "float32"
-
-
-def on_gpu() -> bool:
-    """Whether the engine that is loaded computes on a GPU."""
-    if backend_name() == "jax":
-        import jax
-
-        return jax.default_backend() == "gpu"
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
-def _compute_capability() -> tuple[int, int]:
-    """Of the first GPU; bfloat16 is fast from 8.0 on (Ampere)."""
-    if backend_name() == "jax":
-        import jax
-
-        major, _, minor = str(getattr(jax.devices()[0], "compute_capability", "0.0")).partition(".")
-        return int(major), int(minor or 0)
-    import tensorflow as tf
-
-    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
-    return details.get("compute_capability", (0, 0))

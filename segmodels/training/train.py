@@ -60,10 +60,13 @@ def train(
         if not held.enter_context(_turn(run, pool, wanted, told)):
             return run
         with _Status(run) as status:
-            from segmodels.training.trainer import Interrupted, Trainer  # loads Keras: only now, with a device held
+            # These load Keras: only now, with a device held.
+            from segmodels.training.memory import advice
+            from segmodels.training.trainer import Interrupted, Trainer
 
             status.update(device=_device(run.recipe), backend=_versions())
             told.note(f"{run.id} on {status.fields['device']}, {status.fields['backend']}")
+            trainer = None
             try:
                 trainer = Trainer(
                     run.recipe,
@@ -84,10 +87,7 @@ def train(
                 if not _out_of_memory(error):
                     status.end("failed", error=f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
                     raise
-                text = (
-                    f"not enough memory for batch_size {run.recipe.batch_size} at image_size {run.recipe.image_size}: "
-                    "halve one of them"
-                )
+                text = advice(trainer.recipe if trainer else run.recipe, len(run.recipe.dataset().classes))
                 status.end("failed", error=text)
                 raise UserError(text) from None
     return run
@@ -228,11 +228,21 @@ def _standard_error_is(path: Path) -> bool:
 
 def _device(recipe: Recipe) -> str:
     """The device of the engine that is loaded now, and what it computes in."""
-    from segmodels.training.settle import on_gpu
-
-    found, kind = device(), "gpu" if on_gpu() else "cpu"
+    found, kind = device(), "gpu" if _on_gpu() else "cpu"
     precision = found.precision if recipe.precision == "auto" else recipe.precision
     return f"{found if found.kind == kind else kind}, {precision}"
+
+
+def _on_gpu() -> bool:
+    from segmodels.backend import backend_name
+
+    if backend_name() == "jax":
+        import jax
+
+        return jax.default_backend() == "gpu"
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _versions() -> str:

@@ -15,6 +15,7 @@ from segmodels.data.loader import Loader
 from segmodels.data.prepare import prepare
 from segmodels.data.split import write_split
 from segmodels.data.tiles import Tiling
+from segmodels.device import device
 from segmodels.errors import UserError
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.files import read_json
@@ -30,7 +31,7 @@ from segmodels.training.records import Samples, append_row, copy_history, keep_r
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from segmodels.training.schedule import learning_rate, plateaus
-from segmodels.training.settle import on_gpu, settle
+from segmodels.training.settle import settle
 from segmodels.training.state import Position, drop_previous, load_state, save_state
 from segmodels.training.step import Result, Step, step_type
 from segmodels.training.validation import Validated, keep_best, validate
@@ -198,7 +199,7 @@ class Trainer:
         optimizer = make_optimizer(recipe, self.whole)
         keywords: dict[str, Any] = {
             "averages": self.averages,
-            "xla": recipe.xla == "on" or (recipe.xla == "auto" and on_gpu()),
+            "xla": recipe.xla == "on" or (recipe.xla == "auto" and device().xla),
         }
         make = step_type()
         if self.adversary:
