@@ -160,7 +160,7 @@ def test_what_is_ignored_is_cut_out(example: tuple[np.ndarray, np.ndarray, np.nd
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_matching_by_clusters_is_the_best_of_all(seed: int) -> None:
+def test_the_matching_is_the_best_of_all(seed: int) -> None:
     """Against one matrix of all objects, on maps of blocks that overlap in chains."""
     generator = np.random.default_rng(seed)
     truth, prediction = (

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 #: The figures in the order of a report.
 FIGURES = ("dice", "aji", "aji_plus", "pq", "dq", "sq", "f1")
@@ -179,25 +178,16 @@ def _aggregated(table: Overlaps, pairs: np.ndarray) -> float:
 def _matching(table: Overlaps) -> np.ndarray:
     """The pairs, by number, of the one-to-one matching of the highest sum of IoU.
 
-    Objects are matched within each cluster of objects that overlap: one matrix of all of them grows with the square of
-    their number.
+    Every true object may also be matched with nothing, which costs as much as an IoU of 0: so all of them are, and the
+    costs are as few as the pairs, where a matrix of all objects with all would grow with the square of their number.
     """
+    true, predicted = len(table.true_pixels), len(table.predicted_pixels)
     if not len(table.true):
         return table.true
-    count = len(table.true_pixels)
-    size = count + len(table.predicted_pixels)
-    links = coo_array((np.ones(len(table.true)), (table.true, count + table.predicted)), shape=(size, size))
-    cluster = connected_components(links, directed=False)[1][table.true]
-    order = np.argsort(cluster, kind="stable")
-    taken: list[np.ndarray] = []
-    for pairs in np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1):
-        if len(pairs) <= 1:
-            taken.append(pairs)
-            continue
-        rows, columns = (np.unique(part[pairs], return_inverse=True)[1] for part in (table.true, table.predicted))
-        iou = np.zeros((rows.max() + 1, columns.max() + 1))
-        numbers = np.full(iou.shape, -1)
-        iou[rows, columns], numbers[rows, columns] = table.iou[pairs], pairs
-        found = numbers[linear_sum_assignment(iou, maximize=True)]
-        taken.append(found[found >= 0])  # objects that do not overlap are no pair
-    return np.concatenate(taken)
+    costs = np.concatenate([2 - table.iou, np.full(true, 2.0)])
+    rows = np.concatenate([table.true, np.arange(true)])
+    columns = np.concatenate([table.predicted, predicted + np.arange(true)])
+    matched = np.empty(true, np.int64)
+    rows, columns = min_weight_full_bipartite_matching(csr_array((costs, (rows, columns)), (true, predicted + true)))
+    matched[rows] = columns
+    return np.flatnonzero(matched[table.true] == table.predicted)
