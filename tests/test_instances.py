@@ -229,6 +229,14 @@ def test_maps_that_are_none() -> None:
             overlaps(row(1, 2), wrong)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int64, np.uint64])
+def test_maps_of_any_whole_numbers(kind: type) -> None:
+    truth, prediction = row(1, 1, 2, 0, 0, 3), row(1, 1, 1, 0, 3, 3)
+    expected = instance_figures(truth, prediction)
+    assert instance_figures(truth.astype(kind), prediction.astype(kind)) == expected
+    assert instance_figures(truth, prediction.astype(kind)) == expected
+
+
 def test_means_are_over_pictures() -> None:
     means = MeanFigures()
     assert means.figures() is None

@@ -60,8 +60,7 @@ def overlaps(truth: np.ndarray, prediction: np.ndarray, *, ignore: np.ndarray | 
     truth, prediction = _checked(truth), _checked(prediction)
     if truth.shape != prediction.shape:
         raise ValueError(f"the truth is {truth.shape} and the prediction {prediction.shape}: they must be of one shape")
-    pairs = truth.astype(np.int64) << 32
-    pairs |= prediction
+    pairs = truth << 32 | prediction
     counted = pairs > 0
     if ignore is not None:
         counted &= ~np.asarray(ignore, bool)
@@ -153,7 +152,7 @@ def _checked(numbers: np.ndarray) -> np.ndarray:
     numbers = np.asarray(numbers)
     if numbers.dtype.kind not in "iu" or (numbers.size and not 0 <= numbers.min() <= numbers.max() < 2**31):
         raise ValueError("an instance map holds whole numbers from 0 to 2**31 - 1")
-    return numbers
+    return numbers.astype(np.int64)
 
 
 def _numbered(names: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
