@@ -262,7 +262,11 @@ def _evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
     )
     whole = table([{"figure": name, "value": report[name]} for name in figures], ["figure", "value"])
     by_class = table(report["classes"], ["name", "iou", "dice", "precision", "recall", "pixels"])
-    return report, f"{head}\n\n{whole}\n\n{by_class}"
+    text = f"{head}\n\n{whole}\n\n{by_class}"
+    if report["instances"] is not None:
+        objects = [{"of objects": name, "value": value} for name, value in report["instances"].items()]
+        text += f"\n\n{table(objects, ['of objects', 'value'])}"
+    return report, text
 
 
 def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:

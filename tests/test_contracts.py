@@ -29,8 +29,9 @@ LIGHT = (
     "data.datasets.toy_pets", "data.datasets.toy_nuclei", "models.architectures", "models.backbones",
     "models.features", "models.options", "models.voc", "models.weights",
     *(f"models.{row.module}" for row in ARCHITECTURES.values()),
-    "evaluation.confusion", "evaluation.evaluate", "prediction.masks", "prediction.resize", "prediction.predictor",
-    "prediction.tiling", "prediction.write", "worker", "models.summary_text",
+    "evaluation.confusion", "evaluation.evaluate", "evaluation.instances", "prediction.masks", "prediction.resize",
+    "prediction.predictor", "prediction.postprocess", "prediction.tiling", "prediction.write", "worker",
+    "models.summary_text",
 )  # fmt: skip
 
 

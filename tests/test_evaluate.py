@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn import metrics
 
+from segmodels import cli
 from segmodels.data.dataset import Dataset
 from segmodels.data.datasets import open_dataset
+from segmodels.data.images import resize_image
 from segmodels.errors import UserError
 from segmodels.evaluation.evaluate import evaluate
-from segmodels.prediction.predictor import Predictor
+from segmodels.evaluation.instances import instance_figures
+from segmodels.prediction.predictor import Predictor, Result
 from segmodels.training.losses import make_loss
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
@@ -163,3 +168,106 @@ def test_a_recipe_that_a_stranger_wrote(tiny_run: Run, tmp_path: Path, recipe: d
     with pytest.raises(UserError) as caught:
         evaluate(folder, split="test")
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six pictures of each split, and no more."""
+    samples = Dataset.samples
+    monkeypatch.setattr(Dataset, "samples", lambda self, split: samples(self, split)[:6])
+
+
+class Sees(Predictor):
+    """Knows the answer for every picture of a data set: its true mask blurred, as float32 logits."""
+
+    def __init__(self, dataset: Dataset, mode: str, size: int, blur: float) -> None:
+        self.path, self.labels = Path("sees"), dataset.classes
+        recipe = {"data": dataset.name, "image_size": 32}
+        self.spec = SimpleNamespace(input=SimpleNamespace(mode=mode, size=size, overlap=0), recipe=recipe)
+        self.answers = {}
+        for sample in dataset.samples("test"):
+            image, mask = dataset.read_image(sample), dataset.read_mask(sample)
+            chances = cv2.GaussianBlur(np.eye(len(self.labels), dtype=np.float32)[mask], (0, 0), blur)
+            key = resize_image(image, size, size).tobytes()
+            self.answers[key] = cv2.resize(np.log(chances.clip(1e-6)), (size, size))
+
+    def __call__(self, picture: np.ndarray, *, name: str | None = None) -> Result:
+        return Result(picture, self.logits(picture[None])[0], self.labels)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        nothing = np.zeros((*images.shape[1:3], len(self.labels)), np.float32)  # for what fills up a batch
+        return np.stack([self.answers.get(image.tobytes(), nothing) for image in images])
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "at"), [("tiles", 256, "native"), ("resize", 256, "native"), ("resize", 128, "model")]
+)
+def test_instances_are_means_over_the_pictures(few: None, mode: str, size: int, at: Any) -> None:
+    """Against the pictures one by one, each from what is public."""
+    dataset = open_dataset("toy-nuclei")
+    sees = Sees(dataset, mode, size, blur=1)
+    report = evaluate(sees, split="test", at=at)
+    expected = []
+    for sample in dataset.samples("test"):
+        image, mask, truth = dataset.read_image(sample), dataset.read_mask(sample), dataset.read_instances(sample)
+        if size != 256:
+            mask, truth = (
+                np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.NEAREST))
+                for part in (mask, truth)
+            )
+        result = Result(mask, sees.logits(resize_image(image, size, size)[None])[0], dataset.classes)
+        figures = instance_figures(truth, result.instances())
+        expected.append({**figures, "dice": metrics.f1_score(mask.ravel() > 0, result.mask.ravel() > 0)})
+    assert list(report["instances"]) == ["dice", "aji", "aji_plus", "pq", "dq", "sq", "f1"]
+    for name, value in report["instances"].items():
+        assert value == pytest.approx(np.mean([figures[name] for figures in expected]), rel=1e-6), name
+    assert 0.85 * size / 256 < report["instances"]["aji"] < 1, "less where nuclei are half as wide"
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_instances_that_are_ignored_count_in_no_figure(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the left half of every mask ignored the right half alone is compared."""
+    dataset = open_dataset("toy-nuclei")
+    sees = Sees(dataset, "tiles", 256, blur=1)
+    whole = [sees(dataset.read_image(sample)).instances() for sample in dataset.samples("test")]
+    halves = [
+        instance_figures(dataset.read_instances(sample)[:, 128:], found[:, 128:])
+        for sample, found in zip(dataset.samples("test"), whole, strict=True)
+    ]
+    read_mask = type(dataset).read_mask
+
+    def half(self: Dataset, sample: Any) -> np.ndarray:
+        mask = read_mask(self, sample)
+        mask[:, :128] = 255
+        return mask
+
+    monkeypatch.setattr(type(dataset), "read_mask", half)
+    found = evaluate(sees, split="test")["instances"]
+    for name in ("aji", "aji_plus", "pq", "dq", "sq", "f1"):
+        assert found[name] == pytest.approx(np.mean([figures[name] for figures in halves])), name
+
+
+def test_two_classes_are_parted_by_their_shape(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = Dataset.samples
+    monkeypatch.setattr(Dataset, "samples", lambda self, split: samples(self, split)[:1])
+    two = open_dataset("monuseg-2", data_folder)
+    report = evaluate(Sees(two, "tiles", 1000, blur=1), root=data_folder, split="test")
+    assert report["images"] == 1
+    assert report["instances"]["dice"] > 0.99
+    assert report["instances"]["aji"] > 0.9
+
+
+def test_the_command_line_shows_the_figures_of_objects(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], predictor: Predictor
+) -> None:
+    report = evaluate(predictor, split="test")
+    monkeypatch.setattr("segmodels.evaluation.evaluate.evaluate", lambda *_, **__: report)
+    assert cli.main(["evaluate", "model"]) == 0
+    without = capsys.readouterr().out
+    report["instances"] = {"dice": 0.8, "aji": 0.58256, "aji_plus": 0.6}
+    assert cli.main(["evaluate", "model"]) == 0
+    with_ = capsys.readouterr().out
+    assert with_.startswith(without.rstrip("\n"))
+    lines = with_.removeprefix(without.rstrip("\n")).split()
+    assert lines[:3] == ["of", "objects", "value"]
+    assert lines[-6:] == ["dice", "0.8000", "aji", "0.5826", "aji_plus", "0.6000"]

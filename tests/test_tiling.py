@@ -18,6 +18,7 @@ from segmodels.data.dataset import ClassLabel, Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.evaluation.evaluate import evaluate
+from segmodels.evaluation.instances import MeanFigures, instance_figures
 from segmodels.hub.checkpoint import InputSpec, read_spec
 from segmodels.prediction import predictor as prediction
 from segmodels.prediction.predictor import Predictor, Result
@@ -160,12 +161,17 @@ def test_a_large_picture_goes_in_tiles(model: Predictor, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("at", ["native", "model"])
 def test_evaluating_is_predicting_each_picture(model: Predictor, monkeypatch: pytest.MonkeyPatch, at: Any) -> None:
     report = evaluate(model, split="validation", at=at)
-    dataset, confusion = open_dataset("toy-nuclei"), ConfusionMatrix(3)
+    dataset, confusion, means = open_dataset("toy-nuclei"), ConfusionMatrix(3), MeanFigures()
     for sample in dataset.samples("validation"):
         image, mask = dataset.read(sample)
-        confusion.add(mask, model(image).mask)
+        result = model(image)
+        confusion.add(mask, result.mask)
+        means.add(instance_figures(dataset.read_instances(sample), result.instances()))
     assert report["confusion_matrix"] == confusion.counts.tolist()
     assert sum(map(sum, report["confusion_matrix"])) == 40 * 256 * 256
+    expected = means.figures()
+    assert expected is not None
+    assert all(report["instances"][name] == pytest.approx(expected[name]) for name in ("aji", "aji_plus", "pq", "f1"))
     assert report["images"] == 40
     assert np.isfinite(report["loss"])
 

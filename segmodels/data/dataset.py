@@ -88,6 +88,7 @@ class Dataset(ABC):
     licence: str
     source: str
     classes: tuple[ClassLabel, ...]
+    #: Whether its objects are numbered (`read_instances`): evaluating then compares objects too.
     has_instances: bool = False
     #: How a model sees its pictures unless a recipe says otherwise: resized as a whole, or in tiles of native pixels.
     sampling: Literal["resize", "tiles"] = "resize"

@@ -132,7 +132,7 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize uint8 `(h, w)` by taking the nearest value: class ids are never mixed."""
+    """Resize uint8 class ids or int32 object numbers `(h, w)` by taking the nearest value: they are never mixed."""
     if mask.shape == (height, width):
         return mask
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from segmodels.data.regions import regions
 from segmodels.data.shapes import Shape
 
 
@@ -34,13 +35,13 @@ def trace(
         KeyError: a value of the mask without a name.
     """
     values = mask.astype(np.int64) if instances is None else mask + instances.astype(np.int64) * 256
-    regions, boxes = _regions(values)
+    pieces, boxes = regions(values)
     canvas = Image.new("I", (mask.shape[1], mask.shape[0]), background)
     pen = ImageDraw.Draw(canvas)
     shapes = []
-    for region in np.argsort(boxes[:, 1], kind="stable").tolist():
-        left, top, width, height = boxes[region].tolist()
-        inside = regions[top : top + height, left : left + width] == region
+    for piece in np.argsort(boxes[:, 1], kind="stable").tolist():
+        left, top, width, height = boxes[piece].tolist()
+        inside = pieces[top : top + height, left : left + width] == piece
         x, y = left + int(inside[0].argmax()), top
         value = int(values[y, x])
         # All of a region lies in each polygon before it or none of it does: one pixel stands for all.
@@ -51,20 +52,3 @@ def trace(
         pen.polygon(points.ravel().tolist(), fill=value, outline=value)
         shapes.append(Shape(names[value % 256], points.astype(np.float64), instance=value // 256 or None))
     return shapes
-
-
-def _regions(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number the parts of equal value that hang together edge to edge.
-
-    Returns:
-        int32 `(height, width)`, from 0; and int32 `(parts, 4)`, the left, top, width and height of each.
-    """
-    height, width = values.shape
-    # Pixels with the joints between them: a joint is there where its two pixels are equal.
-    grid = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
-    grid[::2, ::2] = 1
-    grid[::2, 1::2] = values[:, 1:] == values[:, :-1]
-    grid[1::2, ::2] = values[1:] == values[:-1]
-    _, numbers, boxes, _ = cv2.connectedComponentsWithStats(grid, connectivity=4)
-    boxes = boxes[1:, :4]  # number 0 is the joints that are not there
-    return numbers[::2, ::2] - 1, np.concatenate([boxes[:, :2] // 2, (boxes[:, 2:] + 1) // 2], axis=1)

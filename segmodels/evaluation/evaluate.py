@@ -5,19 +5,23 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from segmodels.data.ahead import ahead
-from segmodels.data.dataset import SPLITS, Dataset, Sample
+from segmodels.data.dataset import IGNORE, SPLITS, ClassLabel, Dataset, Sample
 from segmodels.data.datasets import data_name
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
 from segmodels.evaluation.confusion import ConfusionMatrix
-from segmodels.prediction.predictor import Predictor
+from segmodels.evaluation.instances import MeanFigures, dice, instance_figures
+from segmodels.prediction.masks import foreground
+from segmodels.prediction.postprocess import instance_map
+from segmodels.prediction.predictor import Predictor, softmax
 from segmodels.prediction.resize import bands, resize_logits
 from segmodels.recipe import Recipe
 from segmodels.training.losses import Loss, make_loss
@@ -44,6 +48,10 @@ def evaluate(
     pixel figure but `loss` comes from it; `loss` is the recipe's, at the size at which the model sees. Samples that
     cannot be read are skipped and named to the reporter. Memory does not grow with the split.
 
+    Where the data set numbers its objects, `instances` are means over the pictures of what `evaluation.instances` says:
+    `dice` of everything but background, from the masks; the others of the objects that the method suited to the classes
+    (`prediction.postprocess`) finds, whatever class they are of. What is ignored in the mask counts in none.
+
     Args:
         model: a `Predictor`, a checkpoint directory, a run or its id.
         data: a data set's name; that of the recipe where None.
@@ -51,7 +59,8 @@ def evaluate(
 
     Returns:
         model, data, split, images, at, loss, pixel_accuracy, mean_iou, mean_dice, precision, recall, f1,
-        classes (name, iou, dice, precision, recall, pixels), confusion_matrix, instances (None), images_per_second.
+        classes (name, iou, dice, precision, recall, pixels), confusion_matrix,
+        instances (dice, aji, aji_plus, pq, dq, sq, f1; None where the data set has none), images_per_second.
 
     Raises:
         UserError: an unknown name, classes that do not match, or no usable sample.
@@ -69,11 +78,11 @@ def evaluate(
     if isinstance(weights, str) or (weights is not None and len(weights) != classes):
         raise UserError(f"{predictor.path} has class weights {weights!r} for {classes} classes: train it again")
     loss_of = make_loss(recipe.loss, weights, background=dataset.background)
-    confusion, losses, images, began = ConfusionMatrix(classes), 0.0, 0, time.perf_counter()
+    tally, losses, images, began = _Tally(predictor.labels), 0.0, 0, time.perf_counter()
     if predictor.spec.input.mode == "tiles":
-        passes = _native(predictor, dataset, samples, loss_of, confusion, reporter)
+        passes = _native(predictor, dataset, samples, loss_of, tally, reporter)
     else:
-        passes = _resized(predictor, dataset, samples, at, loss_of, confusion, reporter)
+        passes = _resized(predictor, dataset, samples, at, loss_of, tally, reporter)
     for loss, count in passes:
         losses += loss * count
         images += count
@@ -87,21 +96,64 @@ def evaluate(
         "images": images,
         "at": at,
         "loss": losses / images,
-        **confusion.figures(),
-        "classes": confusion.by_class([label.name for label in predictor.labels]),
-        "confusion_matrix": confusion.counts.tolist(),
-        "instances": None,
+        **tally.confusion.figures(),
+        "classes": tally.confusion.by_class([label.name for label in predictor.labels]),
+        "confusion_matrix": tally.confusion.counts.tolist(),
+        "instances": tally.instances.figures(),
         "images_per_second": images / (time.perf_counter() - began),
     }
 
 
-class _Example:
-    """A sample as the model sees it, and the mask to compare with."""
+@dataclass(frozen=True)
+class _Truth:
+    """What a picture is compared with: its class ids, and its object numbers where the data set has them."""
 
-    def __init__(self, image: np.ndarray, mask: np.ndarray, size: int, at: str) -> None:
+    mask: np.ndarray
+    instances: np.ndarray | None
+
+    def resized(self, size: int) -> _Truth:
+        instances = None if self.instances is None else resize_mask(self.instances, size, size)
+        return _Truth(resize_mask(self.mask, size, size), instances)
+
+
+class _Tally:
+    """What was counted so far; of the pictures themselves nothing is kept."""
+
+    def __init__(self, labels: tuple[ClassLabel, ...]) -> None:
+        self.labels = labels
+        self.confusion = ConfusionMatrix(len(labels))
+        self.instances = MeanFigures()
+
+    @contextmanager
+    def picture(self, truth: _Truth) -> Iterator[Callable[[slice, np.ndarray], None]]:
+        """Count a picture: yields what takes its logits, a band of rows after the other, at the size of the truth."""
+        predicted = np.empty(truth.mask.shape, np.uint8)
+        classes = len(self.labels) if truth.instances is not None else 0  # what no figure needs is not kept
+        probabilities = np.empty((*truth.mask.shape, classes), np.float32)
+
+        def count(rows: slice, logits: np.ndarray) -> None:
+            predicted[rows] = logits.argmax(axis=-1)
+            self.confusion.add(truth.mask[rows], predicted[rows])
+            if classes:
+                probabilities[rows] = softmax(logits)
+
+        yield count
+        if truth.instances is not None:
+            ignore, things = truth.mask == IGNORE, foreground(self.labels)
+            figures = instance_figures(truth.instances, instance_map(probabilities, self.labels), ignore=ignore)
+            # Dice is that of the mask, as it is drawn: objects have lost what was too small to be one.
+            figures["dice"] = dice(np.isin(truth.mask, things), np.isin(predicted, things), ignore=ignore)
+            self.instances.add(figures)
+
+
+class _Example:
+    """A sample as the model sees it, and the truth to compare with."""
+
+    def __init__(self, image: np.ndarray, truth: _Truth, size: int, at: str) -> None:
+        small = truth.resized(size)
         self.image = resize_image(image, size, size)
-        self.small_mask = resize_mask(mask, size, size)
-        self.mask = mask if at == "native" else self.small_mask
+        self.small_mask = small.mask
+        self.truth = truth if at == "native" else small
 
 
 def _resized(
@@ -110,20 +162,21 @@ def _resized(
     samples: list[Sample],
     at: str,
     loss_of: Loss,
-    confusion: ConfusionMatrix,
+    tally: _Tally,
     reporter: Reporter,
 ) -> Iterator[tuple[float, int]]:
     """Count every picture, seen at the model's size; yields the loss of each batch and its pictures."""
     size = predictor.spec.input.size
-    examples = _usable(dataset, samples, reporter, lambda image, mask: _Example(image, mask, size, at), 2 * BATCH)
+    examples = _usable(dataset, samples, reporter, lambda image, truth: _Example(image, truth, size, at), 2 * BATCH)
     while batch := list(itertools.islice(examples, BATCH)):
         pictures = np.stack([example.image for example in batch])
         missing = BATCH - len(pictures)  # every pass of one shape, so that nothing is compiled twice
         logits = predictor.logits(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
         for example, scores in zip(batch, logits, strict=True):
-            for rows in bands(example.mask.shape[0]):
-                prediction = resize_logits(scores, *example.mask.shape, rows=rows).argmax(axis=-1)
-                confusion.add(example.mask[rows], prediction)
+            height, width = example.truth.mask.shape
+            with tally.picture(example.truth) as count:
+                for rows in bands(height):
+                    count(rows, resize_logits(scores, height, width, rows=rows))
         yield float(loss_of(np.stack([example.small_mask for example in batch]), logits)), len(batch)
 
 
@@ -132,30 +185,32 @@ def _native(
     dataset: Dataset,
     samples: list[Sample],
     loss_of: Loss,
-    confusion: ConfusionMatrix,
+    tally: _Tally,
     reporter: Reporter,
 ) -> Iterator[tuple[float, int]]:
     """Count every picture, seen as it is; yields the loss of each and 1.
 
     The loss of a picture that goes through the network in tiles is the mean over its bands, by their pixels.
     """
-    for image, mask in _usable(dataset, samples, reporter, lambda *pair: pair, READERS + 1):
+    for image, truth in _usable(dataset, samples, reporter, lambda *pair: pair, READERS + 1):
         result, loss = predictor(image), 0.0
         whole = isinstance(result.scores, np.ndarray)
-        for rows, logits in [(slice(None), result.logits)] if whole else result.bands():
-            confusion.add(mask[rows], logits.argmax(axis=-1))
-            loss += float(loss_of(mask[None, rows], logits[None])) * len(logits) / len(mask)
+        with tally.picture(truth) as count:
+            for rows, logits in [(slice(None), result.logits)] if whole else result.bands():
+                count(rows, logits)
+                loss += float(loss_of(truth.mask[None, rows], logits[None])) * len(logits) / len(truth.mask)
         yield loss, 1
 
 
 def _usable(
     dataset: Dataset, samples: list[Sample], reporter: Reporter, make: Callable[..., Any], waiting: int
 ) -> Iterator[Any]:
-    """What `make` makes of picture and mask, read ahead in threads; what cannot be read is left out and named."""
+    """What `make` makes of picture and truth, read ahead in threads; what cannot be read is left out and named."""
 
     def read(sample: Sample) -> Any:
         try:
-            return make(*dataset.read(sample))
+            image, mask = dataset.read(sample)
+            return make(image, _Truth(mask, dataset.read_instances(sample) if dataset.has_instances else None))
         except UserError as error:
             return str(error)
 

@@ -23,6 +23,7 @@ from segmodels.training.runs import find_checkpoint
 
 if TYPE_CHECKING:
     from segmodels.backend import keras
+    from segmodels.prediction.postprocess import Method
 
 Picture = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
 
@@ -87,8 +88,17 @@ class Result:
     @cached_property
     def probabilities(self) -> np.ndarray:
         """Softmax of the logits: float32 `(height, width, classes)`, sums to 1 over the classes."""
-        exponentials = np.exp(self.logits - self.logits.max(axis=-1, keepdims=True))
-        return exponentials / exponentials.sum(axis=-1, keepdims=True)
+        return softmax(self.logits)
+
+    def instances(self, method: Method | None = None) -> np.ndarray:
+        """The objects: int32 `(height, width)`, numbered from 1, 0 where there is none.
+
+        They are found by a method of `segmodels.prediction.postprocess`, or by the one that suits the classes. All
+        probabilities of the picture are in memory at once, 4 bytes a pixel and class.
+        """
+        from segmodels.prediction.postprocess import instance_map
+
+        return instance_map(self.probabilities, self.labels, method)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -145,6 +155,13 @@ class Predictor:
         """Logits of a batch of any one size: uint8 `(batch, height, width, 3)` to float32 `(…, classes)`."""
         with self._turn:
             return np.asarray(self._compiled(images))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, which sum to 1 over the last axis."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    exponentials /= exponentials.sum(axis=-1, keepdims=True)
+    return exponentials
 
 
 def _as_rgb(picture: Picture, name: str | None) -> np.ndarray:
