@@ -12,17 +12,14 @@ import json
 import math
 import re
 import sys
-import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segmodels import __version__, cli_datasets, cli_runs
+from segmodels import __version__, cli_datasets, cli_recipes, cli_runs
 from segmodels.errors import UserError
-from segmodels.models.architectures import implied_options
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
-from segmodels.recipe import Recipe
 from segmodels.terminal import Terminal, table
 
 
@@ -83,17 +80,18 @@ def parser() -> argparse.ArgumentParser:
     summary.add_argument("--backbone", metavar="NAME", help="default: the architecture's first")
     summary.add_argument("--classes", type=int, default=3, metavar="N")
     summary.add_argument("--image-size", type=int, default=256, metavar="S", help="side of the picture (default: 256)")
-    _add_option(summary)
+    cli_recipes.add_option(summary)
     summary.add_argument("--layers", action="store_true", help="a line for every layer, not for every stage")
 
     datasets = verbs.add_parser("datasets", help="the data sets").add_subparsers(required=True, metavar="VERB")
     cli_datasets.add_verbs(add, datasets)
 
     train = add(verbs, "train", _train, "train a model; every field of a recipe is an option")
-    _add_recipe_fields(train)
-    train.add_argument("--recipe", metavar="FILE", help="start from a recipe; options given beside it win")
+    cli_recipes.add_fields(train)
     train.add_argument("--run-dir", metavar="DIR", help="where to write (default: a new folder in the home's runs/)")
     train.add_argument("--resume", metavar="RUN", help="go on with a run that was paused, stopped or interrupted")
+
+    cli_recipes.add_verbs(add, verbs)
 
     runs = verbs.add_parser("runs", help="runs, wherever they were started").add_subparsers(
         required=True, metavar="VERB"
@@ -115,60 +113,6 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", metavar="DIR", required=True)
     predict.add_argument("--format", default="png,overlay", help="of: png (class ids), overlay, npz (probabilities)")
     return root
-
-
-def _add_option(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--option", metavar="KEY=VALUE", action="append", default=[], help="of the architecture (repeatable)"
-    )
-
-
-def _add_recipe_fields(train: argparse.ArgumentParser) -> None:
-    for name, field in Recipe.model_fields.items():
-        if name == "options":
-            _add_option(train)
-            continue
-        default = "" if field.default is None else f" (default: {field.default})"
-        train.add_argument(
-            f"--{name.replace('_', '-')}", dest=f"field_{name}", metavar=_metavar(field.annotation),
-            help=f"{field.description}{default}".replace("%", "%%"),
-        )  # fmt: skip
-
-
-def _metavar(annotation: Any) -> str:
-    if typing.get_origin(annotation) is typing.Literal:
-        return "|".join(str(value) for value in typing.get_args(annotation))
-    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    names = {int: "N", float: "X", bool: "true|false", str: "NAME"}
-    return next((names[kind] for kind in kinds if kind in names), "X,X,…")
-
-
-def _recipe(parsed: argparse.Namespace) -> Recipe:
-    """The recipe of a `train` command: the file's fields, overridden by the options given."""
-    given = {
-        key.removeprefix("field_"): value
-        for key, value in vars(parsed).items()
-        if key.startswith("field_") and value is not None
-    }
-    start = Recipe.load(parsed.recipe).model_dump() if parsed.recipe is not None else {}
-    if start and {"backbone", "architecture", "weights"} & given.keys():
-        # The file's weights were for its own network, and so is what only they asked for.
-        implied = implied_options(start["architecture"], start["backbone"], start["weights"], {})
-        start["options"] = {key: value for key, value in start["options"].items() if key not in implied}
-        del start["weights"], start["backbone_rate"]
-    options = {**start.get("options", {}), **_options(parsed.option)}
-    return Recipe(**{**start, **given, **({"options": options} if options else {})})
-
-
-def _options(texts: list[str]) -> dict[str, Any]:
-    """The architecture's keywords of `--option KEY=VALUE …`; a value with commas is a list."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise UserError(f"--option {text}: write KEY=VALUE, such as depth=4")
-        options[key] = value.split(",") if "," in value else value
-    return options
 
 
 def _architectures(_: argparse.Namespace) -> tuple[Any, str]:
@@ -203,7 +147,7 @@ def _backbones(_: argparse.Namespace) -> tuple[Any, str]:
 def _summary(parsed: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.models.architectures import checked_options, default_backbone
 
-    options = _options(parsed.option)
+    options = cli_recipes.options_of(parsed)
     backbone = parsed.backbone or default_backbone(parsed.architecture)
     checked_options(parsed.architecture, backbone, options)  # a mistake is said before Keras is loaded
 
@@ -227,12 +171,13 @@ def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
     revive()
     terminal = Terminal()
     if parsed.resume is not None:
-        if given := [key for key, value in vars(parsed).items() if key.startswith("field_") and value is not None]:
-            option = given[0].removeprefix("field_").replace("_", "-")
+        given = {**cli_recipes.given_fields(parsed), "recipe": parsed.recipe, "option": parsed.option}
+        if also := [name for name, value in given.items() if value]:
+            option = also[0].replace("_", "-")
             raise UserError(f"--resume goes on under the run's own recipe: leave --{option} out")
         work: dict[str, Any] = {"resume": parsed.resume}
     else:
-        work = {"recipe": _recipe(parsed), "run_dir": parsed.run_dir}
+        work = {"recipe": cli_recipes.recipe_of(parsed), "run_dir": parsed.run_dir}
     try:
         run = train(**work, reporter=terminal, devices=parsed.devices)
     finally:

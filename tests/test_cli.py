@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmodels.cli import _recipe, parser
+from segmodels.cli import parser
+from segmodels.cli_recipes import recipe_of
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.models.backbones import BACKBONES
+from segmodels.named_recipes import NAMED_RECIPES
 from segmodels.recipe import Recipe
 from segmodels.training.runs import Run
 
@@ -80,7 +82,8 @@ def test_help_and_version(cli: Cli) -> None:
         "--option KEY=VALUE",
         "--resume RUN",
         "true|false",
-        "adam|adamw|sgd",
+        "adam|adamw|sgd|rmsprop|lion",
+        "--batch-size N|auto",
     ):
         assert words in shown.stdout
     assert cli("--version").stdout.strip() == "0.1.0"
@@ -100,6 +103,15 @@ def test_help_and_version(cli: Cli) -> None:
         (["train", "--option", "backbone=mobilenet"], "backbone"),
         (["train", "--class-weights", "1,x"], "class_weights='1,x'"),
         (["train", "--recipe", "gone.yaml"], "gone.yaml"),
+        (["train", "--recipe", "pet-best"], "did you mean 'pets-best'"),
+        (["train", "--resume", "nothing", "--recipe", "pets-best"], "leave --recipe out"),
+        (["train", "--batch-size", "many"], "batch_size='many': must be auto, or a whole number"),
+        (["train", "--freeze-epochs", "30", "--backbone", "mobilenet"], "fewer than the 20 epochs"),
+        (["train", "--freeze-epochs", "3"], "needs a pretrained backbone"),
+        (["train", "--plateau-factor", "0.3"], "needs schedule plateau"),
+        (["train", "--discriminator-every", "4"], "needs adversarial_weight"),
+        (["train", "--loss", "dise"], "did you mean 'dice'"),
+        (["rate-test", "--data", "toy-pets", "--steps", "3"], "20 or more"),
         (["train", "--resume", "nothing"], "no run 'nothing'"),
         (["runs", "show", "nothing"], "no run 'nothing'"),
         (["runs", "delete", ""], "no run ''"),
@@ -266,5 +278,35 @@ def test_a_run_on_data_with_a_root_is_evaluated_where_its_data_is(
 def test_a_backbone_given_beside_a_recipe_learns_at_its_own_rate(tmp_path: Path) -> None:
     Recipe(data="toy-pets").save(tmp_path / "plain.yaml")
     words = ["train", "--recipe", str(tmp_path / "plain.yaml"), "--backbone", "mobilenetv2"]
-    recipe = _recipe(parser().parse_args(words))
+    recipe = recipe_of(parser().parse_args(words))
     assert (recipe.weights, recipe.backbone_rate) == ("imagenet", 0.2)
+
+
+def test_what_a_recipe_only_implied_follows_the_options_beside_it(tmp_path: Path) -> None:
+    """What it says of itself stays: a decay that is not the optimizer's usual one."""
+    path = tmp_path / "gan.yaml"
+    Recipe(data="toy-pets", architecture="pix2pix", optimizer="adamw").save(path)
+    words = ["train", "--recipe", str(path)]
+    recipe = recipe_of(parser().parse_args([*words, "--architecture", "unet", "--optimizer", "sgd"]))
+    assert (recipe.adversarial_weight, recipe.weight_decay) == (0.0, 0.0)
+    Recipe(data="toy-pets", optimizer="adamw", weight_decay=0.3).save(path)
+    assert recipe_of(parser().parse_args([*words, "--optimizer", "lion"])).weight_decay == 0.3
+
+
+def test_a_named_recipe_is_a_start_like_a_file(cli: Cli, tmp_path: Path) -> None:
+    recipe = recipe_of(parser().parse_args(["train", "--recipe", "pets-quick", "--epochs", "2"]))
+    assert recipe == Recipe(**{**NAMED_RECIPES["pets-quick"].fields, "epochs": 2})
+    printed = cli("recipes", "pets-quick")
+    (tmp_path / "mine.yaml").write_text(printed.stdout)
+    assert Recipe.load(tmp_path / "mine.yaml") == NAMED_RECIPES["pets-quick"].recipe()
+    rows = json.loads(cli("recipes", "--json").stdout)
+    assert [row["name"] for row in rows] == list(NAMED_RECIPES)
+
+
+def test_a_rate_is_found(cli: Cli, home: Path) -> None:
+    small = ("--data", "toy-pets", "--image-size", "32", "--limit", "16", "--option", "width=4", "--option", "depth=2")
+    done = cli("rate-test", *small, "--steps", "20", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["rates"][0] < found["suggested"] < found["rates"][-1]
+    assert not list(home.glob("runs/*"))

@@ -15,6 +15,13 @@ TRAINING = {"color": "#0072B2", "width": 2}
 VALIDATION = {"color": "#D55E00", "width": 2}
 #: The figures that are drawn live: the column's name and its title.
 FIGURES = {"loss": "Loss", "pixel_accuracy": "Pixel accuracy", "mean_iou": "Mean IoU"}
+#: Those of a training against a discriminator.
+ADVERSARIAL = {
+    "adversarial_loss": "Loss of not fooling the discriminator",
+    "discriminator_loss": "Loss of the discriminator",
+    "discriminator_accuracy": "Accuracy of the discriminator",
+}
+TITLES = {**FIGURES, **ADVERSARIAL}
 
 
 def shares(labels: Sequence[ClassLabel], values: Sequence[float]) -> go.Figure:
@@ -48,6 +55,8 @@ def by_epoch(rows: list[dict[str, Any]], column: str, run: str) -> go.Figure:
     figure = go.Figure()
     for name, key, line in (("training", column, TRAINING), ("validation", f"val_{column}", VALIDATION)):
         values = [row.get(key) for row in rows]
+        if all(value is None for value in values):
+            continue
         figure.add_scatter(x=epochs, y=values, name=name, mode="lines+markers", line=line, marker={"size": 5})
     # Whole numbers only: there is no epoch 1.5.
     figure.update_xaxes(dtick=max(1, -(-len(epochs) // 6)), tick0=0)
@@ -65,7 +74,7 @@ def by_step(
         x=steps, y=values, name="step", mode="lines", line={"color": "rgba(0,114,178,.3)", "width": 1}, hoverinfo="skip"
     )
     figure.add_scatter(x=steps, y=smooth(values), name="training", mode="lines", line=TRAINING)
-    if validation:
+    if any(row.get(f"val_{column}") is not None for row in validation):
         figure.add_scatter(
             x=[row["epoch"] * per_epoch for row in validation],
             y=[row.get(f"val_{column}") for row in validation],
@@ -95,11 +104,17 @@ def thin(rows: list[dict[str, Any]], most: int = 2000) -> list[dict[str, Any]]:
 
 def _frame(figure: go.Figure, along: str, column: str, run: str) -> go.Figure:
     figure.update_layout(
-        title={"text": FIGURES.get(column, column), "font": {"size": 15}, "x": 0, "y": 0.98, "yanchor": "top"},
+        title={
+            "text": TITLES.get(column, column),
+            "font": {"size": 15},
+            "x": 0,
+            "y": 0.98,
+            "yanchor": "top",
+        },
         height=280,
         margin={"l": 0, "r": 8, "t": 34, "b": 0},
         xaxis={"title": along, "tickformat": "d", "minallowed": 0},
-        yaxis={"rangemode": "tozero" if column == "loss" else "normal"},
+        yaxis={"rangemode": "tozero" if column.endswith("loss") else "normal"},
         legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         hovermode="x unified",
         uirevision=run,  # a zoom stays while data arrives

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from segmodels.data.augment import OPERATIONS, PRESETS
+from segmodels.data.class_weights import METHODS
 from segmodels.data.datasets import DATASETS, default_sampling
 from segmodels.errors import UserError, bounds
 from segmodels.models.architectures import (
@@ -44,6 +45,8 @@ SMALL: dict[str, dict[str, Any]] = {
     **{name: {"head_width": 512, "head_kernel": 3} for name in ("fcn32", "fcn16", "fcn8")},
     "pix2pix": {"width": 16},
 }
+#: What 0 stands for in the form.
+OFF = {"limit": " (0 for all)", "early_stopping": " (0 for never)"}
 #: How the form calls them.
 ENCODERS = {PLAIN: "its own encoder", **{name: row.title for name, row in BACKBONES.items()}}
 SAMPLINGS = {"resize": "whole pictures, resized", "tiles": "tiles of the pictures as they are"}
@@ -108,6 +111,22 @@ def recipe_form() -> Recipe | None:
         )
         fields["optimizer"] = _choice("optimizer", _literals("optimizer"))
         fields["schedule"] = _choice("schedule", _literals("schedule"))
+        weighted = st.selectbox(
+            "Class weights",
+            ["none", *METHODS],
+            key="class_weights",
+            accept_new_options=True,
+            help=_help("class_weights"),
+        )
+        fields["class_weights"] = None if weighted == "none" else weighted
+        if backbone != PLAIN:
+            fields["freeze_epochs"] = _number("freeze_epochs", 0)
+        fields["early_stopping"] = _number("early_stopping", 0, low=0) or None
+        fields["accumulation"] = _number("accumulation", 1)
+        fields["ema"] = _optional("ema", high=0.9999, step=0.01)
+        fields["clip_norm"] = _optional("clip_norm", high=1000.0, step=0.5)
+        if architecture == "pix2pix":
+            fields["discriminator_every"] = _number("discriminator_every", 1)
         fields["precision"] = _choice("precision", _literals("precision"))
         fields["seed"] = _number("seed", 0)
         limit = _number("limit", 0, low=0)
@@ -206,9 +225,17 @@ def _number(
             value,
             step=step,
             key=f"{field}-{per}",
-            help=_help(field) + (" (0 for all)" if field == "limit" else ""),
+            help=_help(field) + OFF.get(field, ""),
         )
     )
+
+
+def _optional(field: str, *, high: float, step: float) -> float | None:
+    """A number above 0, or 0 for none."""
+    value = st.number_input(
+        _title(field), 0.0, high, 0.0, step=step, format="%g", key=field, help=_help(field) + " (0 for none)"
+    )
+    return value or None
 
 
 def _literals(field: str) -> list[str]:

@@ -141,8 +141,9 @@ def _curves(run: Run, status: dict[str, Any], history: list[dict[str, Any]]) -> 
         key=f"along-{run.id}", label_visibility="collapsed",
     )  # fmt: skip
     per_step = along == "steps"
-    columns = st.columns(3)
-    for column, figure in zip(columns, charts.FIGURES, strict=True):
+    figures = {**charts.FIGURES, **(charts.ADVERSARIAL if "discriminator_loss" in steps[-1] else {})}
+    rows = [st.columns(3) for _ in range(0, len(figures), 3)]
+    for column, figure in zip([column for row in rows for column in row], figures, strict=True):
         if per_step or not history:
             per_epoch = status.get("steps_per_epoch") or max(row["step"] for row in steps)
             drawn = charts.by_step(charts.thin(steps), history, per_epoch, figure, run.id)
@@ -152,7 +153,7 @@ def _curves(run: Run, status: dict[str, Any], history: list[dict[str, Any]]) -> 
         said = f", validation {last:.3f} after epoch {history[-1]['epoch']}" if last is not None else ""
         column.plotly_chart(
             drawn, key=f"{figure}-{per_step}-{run.id}", config={"displaylogo": False},
-            alt=f"{charts.FIGURES[figure]} of training and validation{said}",
+            alt=f"{figures[figure]} of training and validation{said}",
         )  # fmt: skip
 
 

@@ -53,6 +53,11 @@ class ConfusionMatrix:
         hits, true, _ = self._parts()
         return _ratio(hits, true)
 
+    def mean_squared_error(self) -> float:
+        """Of the masks drawn as one channel a class, 0 or 1: each wrong pixel is wrong in two of them."""
+        total = self.counts.sum()
+        return float(2 * (total - np.trace(self.counts)) / (total * self.classes)) if total else float("nan")
+
     def figures(self) -> dict[str, float]:
         """The figures of the whole. Means are over the classes in the truth; `f1` is of macro precision and recall."""
         total = self.counts.sum()

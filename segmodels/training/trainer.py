@@ -335,6 +335,7 @@ class Trainer:
             **{name: value / steps for name, value in position.figures.items()},
             "val_loss": found.loss,
             **{f"val_{key}": value for key, value in val_figures.items()},
+            **({"val_mse": found.confusion.mean_squared_error()} if self.adversary else {}),
             **{f"val_iou_{entry['name']}": entry["iou"] for entry in by_class},
             "learning_rate": learning_rate(self.recipe, number * self.steps - 1, self.steps, plateaus=lowered),
             "images_per_second": self.loader.batch_size * position.step / max(position.seconds, 1e-9),
