@@ -98,7 +98,6 @@ def measure(name: str, backbone: str, options: dict[str, Any]) -> dict[str, Any]
     from segmodels.prediction.predictor import _compiled
     from segmodels.recipe import Recipe
     from segmodels.training.losses import make_loss
-    from segmodels.training.optimizers import make_optimizer
     from segmodels.training.step import make_step
 
     summary = summarise(name, classes=CLASSES, backbone=backbone, image_size=SIZE, **options)
@@ -108,8 +107,8 @@ def measure(name: str, backbone: str, options: dict[str, Any]) -> dict[str, Any]
     masks = generator.integers(0, CLASSES, (BATCH, SIZE, SIZE), dtype=np.uint8)
     predict = _compiled(model)
     one = median_seconds(lambda: np.asarray(predict(images[:1])), PREDICTIONS)
-    step = make_step(model, make_optimizer(Recipe(data="toy-pets"), model), make_loss("cross_entropy"))
-    batch = median_seconds(lambda: float(step.train(images, masks, 1e-3)[0]), STEPS)
+    step = make_step(model, make_loss("cross_entropy"), Recipe(data="toy-pets"))
+    batch = median_seconds(lambda: float(step.train(images, masks, (), 1e-3).loss), STEPS)
     return {
         "parameters": summary["parameters"]["total"],
         "gflops": summary["gflops"],

@@ -13,12 +13,10 @@ import numpy as np
 from segmodels.backend import backend_name, clear, keras
 from segmodels.models.build import build
 from segmodels.recipe import Recipe
-from segmodels.training.adversarial import adversarial_step_type, make_adversary
+from segmodels.training.adversarial import make_adversary
 from segmodels.training.averages import Averages
 from segmodels.training.losses import make_loss
-from segmodels.training.losses.auxiliary import loss_of_heads
-from segmodels.training.optimizers import make_optimizer
-from segmodels.training.step import step_type
+from segmodels.training.step import make_step
 
 PLAIN = {"width": 4, "depth": 2, "norm": "batch"}
 KINDS: dict[str, dict[str, Any]] = {
@@ -48,18 +46,10 @@ def played(fields: dict[str, Any]) -> dict[str, Any]:
     drawn_weights(model.variables, 0)
     loss = make_loss(recipe.loss)
     averages = Averages(model, recipe.ema, recipe.accumulation) if recipe.ema else None
-    make, keywords = step_type(), {"averages": averages}
-    if recipe.adversarial_weight:
-        adversary = make_adversary(recipe, 3)
+    adversary = make_adversary(recipe, 3) if recipe.adversarial_weight else None
+    if adversary:
         drawn_weights(adversary.network.variables, 1)
-        make, keywords = adversarial_step_type(), {**keywords, "adversary": adversary}
-    step = make(
-        model,
-        make_optimizer(recipe, model),
-        lambda masks, outputs, maps: loss_of_heads(loss, recipe.architecture, masks, outputs, maps),
-        loss,
-        **keywords,
-    )
+    step = make_step(model, loss, recipe, averages=averages, adversary=adversary)
     generator = np.random.default_rng(2)
     found: dict[str, Any] = {"losses": [], "judge": []}
     for number in range(6):
@@ -70,7 +60,7 @@ def played(fields: dict[str, Any]) -> dict[str, Any]:
         found["losses"].append(float(result.loss))
         for name, value in result.figures.items():
             found.setdefault(name, []).append(float(value))
-        if recipe.adversarial_weight:
+        if adversary:
             step.store()
             found["judge"].append(
                 float(keras.ops.sum(keras.ops.abs(adversary.network.get_layer("judge0_conv").kernel)))

@@ -48,9 +48,10 @@ def test_three_steps_give_the_weights_and_statistics_of_the_plain_layer(monkeypa
         model = build("unet", classes=3, width=8, depth=3)
         optimizer = keras.optimizers.SGD(0.01)
         optimizer.build(model.trainable_variables)
-        step = step_tensorflow.TensorFlowStep(model, optimizer, make_loss("cross_entropy"))
-        losses = [float(step.train(images, masks, 0.01)[0]) for _ in range(3)]
-        graph = step._train.get_concrete_function(images, masks).graph
+        loss = make_loss("cross_entropy")
+        step = step_tensorflow.TensorFlowStep(model, optimizer, loss, loss)
+        losses = [float(step.train(images, masks, (), 0.01).loss) for _ in range(3)]
+        graph = step._train.get_concrete_function(images, masks, ()).graph
         assert ("FusedBatchNormV3" in {operation.type for operation in graph.get_operations()}) == fused
         results.append((losses, {v.path: np.array(v) for v in model.variables}))
     (losses, ours), (reference, theirs) = results

@@ -20,6 +20,7 @@ from PIL import Image
 from segmodels.errors import UserError
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.recipe import Recipe
+from segmodels.training import step as training_step
 from segmodels.training import trainer
 from segmodels.training.launch import launch, relaunch
 from segmodels.training.reporter import Reporter
@@ -342,8 +343,8 @@ def test_a_folder_with_a_recipe_alone_is_no_run(home: Path, tmp_path: Path) -> N
 def test_a_loss_that_is_no_number_ends_the_run(
     home: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = trainer.loss_of_heads
-    monkeypatch.setattr(trainer, "loss_of_heads", lambda *given: right(*given) * float("nan"))
+    right = training_step.loss_of_heads
+    monkeypatch.setattr(training_step, "loss_of_heads", lambda *given: right(*given) * float("nan"))
     with pytest.raises(UserError, match=r"the loss is nan at epoch 1, step 1.*learning_rate") as caught:
         train(Recipe(**tiny))
     run = list_runs()[0]

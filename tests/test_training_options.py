@@ -16,14 +16,12 @@ from segmodels.hub.checkpoint import load_checkpoint
 from segmodels.recipe import Recipe
 from segmodels.training.averages import Averages
 from segmodels.training.losses import make_loss
-from segmodels.training.losses.auxiliary import loss_of_heads
 from segmodels.training.memory import fitting_batch_size, training_bytes
 from segmodels.training.networks import build_networks, freeze
-from segmodels.training.optimizers import make_optimizer
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from segmodels.training.settle import count_pixels
-from segmodels.training.step import step_type
+from segmodels.training.step import make_step
 from segmodels.training.train import train
 
 
@@ -31,17 +29,6 @@ def pictures(count: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, np.
     generator = np.random.default_rng(seed)
     images = generator.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     return images, generator.integers(0, 3, (count, size, size), dtype=np.uint8)
-
-
-def step_of(recipe: Recipe, model: Any, averages: Averages | None = None) -> Any:
-    loss = make_loss(recipe.loss)
-    return step_type()(
-        model,
-        make_optimizer(recipe, model),
-        lambda masks, outputs, maps: loss_of_heads(loss, recipe.architecture, masks, outputs, maps),
-        loss,
-        averages=averages,
-    )
 
 
 def values(model: Any) -> list[np.ndarray]:
@@ -96,7 +83,7 @@ def test_the_mean_of_the_weights_is_that_of_its_formula(accumulation: int) -> No
     recipe = Recipe(data="toy-pets", options={"width": 4, "depth": 2}, optimizer="sgd", accumulation=accumulation)
     model = build_networks(recipe, load_data("toy-pets", split="train", image_size=32, limit=4))[0]
     averages = Averages(model, 0.9, accumulation)
-    step, (images, masks) = step_of(recipe, model, averages), pictures(4)
+    step, (images, masks) = make_step(model, make_loss(recipe.loss), recipe, averages=averages), pictures(4)
     means = [np.array(v) for v in averages.averaged]
     for number in range(1, 7):
         step.train(images, masks, (), 0.05)
@@ -130,7 +117,7 @@ def test_two_small_batches_are_one_large() -> None:
         how = {"optimizer": "sgd", "loss": "cross_entropy", "accumulation": accumulation}
         recipe = Recipe(data="toy-pets", options={"width": 4, "depth": 2, "norm": "none"}, **how)
         model = build_networks(recipe, load_data("toy-pets", split="train", image_size=32, limit=4))[0]
-        step, (images, masks) = step_of(recipe, model), pictures(8)
+        step, (images, masks) = make_step(model, make_loss(recipe.loss), recipe), pictures(8)
         for _ in range(3):
             for part in range(parts):
                 chosen = slice(part * 8 // parts, (part + 1) * 8 // parts)
@@ -190,7 +177,7 @@ def test_auxiliary_heads_train_and_are_left_behind(home: Path, fields: dict[str,
     data = load_data("toy-pets", split="train", image_size=32, limit=16)
     model, whole = build_networks(recipe, data)
     assert model is not whole
-    step, (images, masks) = step_of(recipe, whole), pictures(4)
+    step, (images, masks) = make_step(whole, make_loss(recipe.loss), recipe), pictures(4)
     before = values(whole)
     loss = float(step.train(images, masks, (), 1e-3).loss)
     step.store()

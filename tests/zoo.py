@@ -19,6 +19,7 @@ from segmodels.data.images import resize_image, resize_mask
 from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, InputSpec, Spec, write_checkpoint
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.models.build import build
+from segmodels.recipe import Recipe
 from segmodels.training.losses import make_loss
 from segmodels.training.step import make_step
 
@@ -172,19 +173,17 @@ def learn_by_heart(name: str, backbone: str, *, most: int = 400) -> float:
         images, masks = eight(CASES[name].pictures, 256)
     model = small(name, backbone, steady=True)
     before = [np.array(variable) for variable in model.trainable_variables]
-    optimizer = keras.optimizers.Adam(2e-3)
-    optimizer.build(model.trainable_variables)
-    step = make_step(model, optimizer, make_loss("cross_entropy"))
+    step = make_step(model, make_loss("cross_entropy"), Recipe(data="toy-pets"))
     right, counted = 0.0, masks != IGNORE
     for number in range(1, most + 1):
-        loss, _ = step.train(images, masks, 2e-3 * min(1.0, number / 10) * (1.0 if number < most // 2 else 0.3))
-        assert np.isfinite(float(loss))
+        rate = 2e-3 * min(1.0, number / 10) * (1.0 if number < most // 2 else 0.3)
+        assert np.isfinite(float(step.train(images, masks, (), rate).loss))
         if number % 20 == 0:
-            _, ids = step.evaluate(images, masks)
+            _, ids = step.evaluate(images, masks, ())
             right = float((np.asarray(ids) == masks)[counted].mean())
             if right >= 0.99:
                 break
-    step.synchronise()
+    step.store()
     still = [v.path for v, was in zip(model.trainable_variables, before, strict=True) if np.array_equal(v, was)]
     assert not still, f"no gradient reached {still[:5]}"
     return right
@@ -294,10 +293,8 @@ def three_steps(name: str, backbone: str) -> None:
     """A few training steps on whichever engine runs, after which the loss on the same pictures is lower."""
     images, masks = eight("pets")
     model = small(name, backbone, steady=True)
-    optimizer = keras.optimizers.Adam(1e-3)
-    optimizer.build(model.trainable_variables)
-    step = make_step(model, optimizer, make_loss("cross_entropy"))
-    losses = [float(step.train(images[:4], masks[:4], 1e-3)[0]) for _ in range(4)]
+    step = make_step(model, make_loss("cross_entropy"), Recipe(data="toy-pets"))
+    losses = [float(step.train(images[:4], masks[:4], (), 1e-3).loss) for _ in range(4)]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0], losses
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from segmodels.backend import backend_name, keras, ops
+from segmodels.backend import keras, ops
 from segmodels.data.dataset import IGNORE
-from segmodels.errors import UserError
 from segmodels.models.pix2pix import discriminator
 from segmodels.recipe import Recipe
 from segmodels.training.optimizers import make_optimizer
-from segmodels.training.step import Step
 
 
 @dataclass(frozen=True)
@@ -85,16 +83,3 @@ def figures(true: Any, false: Any, fooling: Any) -> dict[str, Any]:
         "discriminator_loss": judging_loss(true, false),
         "discriminator_accuracy": accuracy(true, false),
     }
-
-
-def adversarial_step_type() -> type[Step]:
-    """The adversarial step of the running backend; `UserError` where there is none."""
-    if backend_name() == "tensorflow":
-        from segmodels.training.adversarial_tensorflow import AdversarialTensorFlowStep
-
-        return AdversarialTensorFlowStep
-    if backend_name() == "jax":
-        from segmodels.training.adversarial_jax import AdversarialJaxStep
-
-        return AdversarialJaxStep
-    raise UserError(f"training runs on TensorFlow and JAX, not on {backend_name()}: set KERAS_BACKEND")

@@ -43,11 +43,9 @@ def rate_test(
         UserError: under 20 steps, rates in the wrong order, or data that is not there.
     """
     from segmodels.training.losses import make_loss
-    from segmodels.training.losses.auxiliary import loss_of_heads
     from segmodels.training.networks import build_networks
-    from segmodels.training.optimizers import make_optimizer
     from segmodels.training.settle import settled
-    from segmodels.training.step import step_type
+    from segmodels.training.step import make_step
 
     if steps < 20:
         raise UserError(f"steps={steps}: a rate test needs 20 or more")
@@ -67,14 +65,7 @@ def rate_test(
         maps=lambda masks: loss.maps(masks, len(dataset.classes)),
     )  # fmt: skip
     _, network = build_networks(recipe, train)
-    step = step_type()(
-        network,
-        make_optimizer(recipe, network),
-        lambda masks, outputs, maps: loss_of_heads(
-            loss, recipe.architecture, masks, outputs, maps, recipe.auxiliary_weight
-        ),
-        loss,
-    )
+    step = make_step(network, loss, recipe)
     rates: list[float] = []
     losses: list[float] = []
     for rate, (images, masks, *maps) in zip(np.geomspace(lowest, highest, steps), _endless(loader), strict=False):

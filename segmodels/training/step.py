@@ -5,13 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from segmodels.backend import backend_name, keras
+from segmodels.device import device
 from segmodels.errors import UserError
+from segmodels.recipe import Recipe
 from segmodels.training.averages import Averages
+from segmodels.training.losses import Loss
+from segmodels.training.losses.auxiliary import loss_of_heads
+
+if TYPE_CHECKING:
+    from segmodels.training.adversarial import Adversary
 
 #: A loss: of masks, what a network gives, and the maps beside the masks that it needs; a scalar.
 Objective = Callable[[Any, Any, tuple[Any, ...]], Any]
@@ -105,13 +112,53 @@ def logits_of(outputs: Any) -> Any:
     return outputs["logits"] if isinstance(outputs, dict) else outputs
 
 
-def step_type() -> type[Step]:
-    """The step of the running backend; `UserError` where there is none."""
+def make_step(
+    model: keras.Model,
+    loss: Loss,
+    recipe: Recipe,
+    *,
+    averages: Averages | None = None,
+    adversary: Adversary | None = None,
+) -> Step:
+    """The step of a recipe on the running backend, with an optimizer for what is trainable of the network.
+
+    Args:
+        model: gives logits, or `{"logits", "auxiliary"}`.
+        loss: of masks and logits; auxiliary heads get it with their weight.
+        averages: where the mean of the weights is kept too.
+        adversary: plays against the network.
+
+    Raises:
+        UserError: no training on this backend.
+    """
+    from segmodels.training.optimizers import make_optimizer
+
+    def objective(masks: Any, outputs: Any, maps: tuple[Any, ...]) -> Any:
+        return loss_of_heads(loss, recipe.architecture, masks, outputs, maps, recipe.auxiliary_weight)
+
+    keywords: dict[str, Any] = {
+        "averages": averages,
+        "xla": recipe.xla == "on" or (recipe.xla == "auto" and device().xla),
+        **({"adversary": adversary} if adversary else {}),
+    }
+    kind = _step_type(adversarial=adversary is not None)
+    return kind(model, make_optimizer(recipe, model), objective, loss, **keywords)
+
+
+def _step_type(*, adversarial: bool) -> type[Step]:
     if backend_name() == "tensorflow":
+        if adversarial:
+            from segmodels.training.adversarial_tensorflow import AdversarialTensorFlowStep
+
+            return AdversarialTensorFlowStep
         from segmodels.training.step_tensorflow import TensorFlowStep
 
         return TensorFlowStep
     if backend_name() == "jax":
+        if adversarial:
+            from segmodels.training.adversarial_jax import AdversarialJaxStep
+
+            return AdversarialJaxStep
         from segmodels.training.step_jax import JaxStep
 
         return JaxStep

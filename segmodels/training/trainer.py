@@ -15,25 +15,22 @@ from segmodels.data.loader import Loader
 from segmodels.data.prepare import prepare
 from segmodels.data.split import write_split
 from segmodels.data.tiles import Tiling
-from segmodels.device import device
 from segmodels.errors import UserError
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.files import read_json
 from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, Spec, input_spec
 from segmodels.recipe import Recipe
-from segmodels.training.adversarial import adversarial_step_type, make_adversary
+from segmodels.training.adversarial import make_adversary
 from segmodels.training.averages import Averages
 from segmodels.training.losses import make_loss
-from segmodels.training.losses.auxiliary import loss_of_heads
 from segmodels.training.networks import build_networks, freeze
-from segmodels.training.optimizers import make_optimizer
 from segmodels.training.records import Samples, append_row, copy_history, keep_rows
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from segmodels.training.schedule import learning_rate, plateaus
 from segmodels.training.settle import settle
 from segmodels.training.state import Position, drop_previous, load_state, save_state
-from segmodels.training.step import Result, Step, step_type
+from segmodels.training.step import Result, Step, make_step
 from segmodels.training.validation import Validated, keep_best, validate
 
 #: Seconds between two saves of `last/` within an epoch: what a killed process loses at most.
@@ -193,22 +190,10 @@ class Trainer:
         return self.step.variables
 
     def _make_step(self, *, frozen: bool) -> Step:
-        """The compiled step, and an optimizer, for what is to learn now: all, or what stands on a frozen backbone."""
-        recipe = self.recipe
+        """The compiled step for what is to learn now: all, or what stands on a frozen backbone."""
         freeze(self.whole, frozen)
-        optimizer = make_optimizer(recipe, self.whole)
-        keywords: dict[str, Any] = {
-            "averages": self.averages,
-            "xla": recipe.xla == "on" or (recipe.xla == "auto" and device().xla),
-        }
-        make = step_type()
-        if self.adversary:
-            make, keywords["adversary"] = adversarial_step_type(), self.adversary
         self.warm = False
-        return make(self.whole, optimizer, self._objective, self.loss, **keywords)
-
-    def _objective(self, masks: Any, outputs: Any, maps: Any) -> Any:
-        return loss_of_heads(self.loss, self.recipe.architecture, masks, outputs, maps, self.recipe.auxiliary_weight)
+        return make_step(self.whole, self.loss, self.recipe, averages=self.averages, adversary=self.adversary)
 
     def _train_epoch(self, epoch: int) -> ConfusionMatrix:
         position = self.position
