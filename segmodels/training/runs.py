@@ -266,9 +266,12 @@ def find_checkpoint(name: str | Path) -> Path:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV file with numbers as numbers; a last line that is still being written is left out."""
+    """Rows of a CSV file with numbers as numbers; a last line that is still being written is left out.
+
+    Of a damaged file what can be read: a value that is no number is None.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     lines = text.splitlines(keepends=True)
