@@ -1,5 +1,5 @@
-"""What `benchmarks.zoo` measures, of segmentation_models.pytorch: `python zoo_peer.py CLASS ENCODER` in its own
-environment. Prints one line of JSON."""
+"""What `benchmarks.zoo` measures, of segmentation_models.pytorch: `python zoo_peer.py CLASS ENCODER [SIZE]` in its
+own environment. Prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def _lenient(register: Callable) -> Callable:
     return register_fake
 
 
-def main(name: str, encoder: str) -> None:
+def main(name: str, encoder: str, size: str = str(SIZE)) -> None:
     torch.library.register_fake = _lenient(torch.library.register_fake)
     import segmentation_models_pytorch as smp
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     model = getattr(smp, name)(encoder, encoder_weights=None, classes=CLASSES).to(memory_format=torch.channels_last)
-    images = torch.rand(BATCH, 3, SIZE, SIZE).to(memory_format=torch.channels_last)
-    masks = torch.randint(0, CLASSES, (BATCH, SIZE, SIZE))
+    images = torch.rand(BATCH, 3, int(size), int(size)).to(memory_format=torch.channels_last)
+    masks = torch.randint(0, CLASSES, (BATCH, int(size), int(size)))
 
     def predict() -> None:
         with torch.inference_mode():

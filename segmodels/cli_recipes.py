@@ -6,6 +6,7 @@ import argparse
 import types
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,6 +17,11 @@ from segmodels.named_recipes import NAMED_RECIPES, named_recipe
 from segmodels.recipe import Recipe
 from segmodels.terminal import Terminal, table
 
+#: Fields that `none` on the command line takes out of the recipe that was the start.
+MAY_BE_NONE = (
+    "limit", "class_weights", "ema", "clip_norm", "early_stopping", "layer_decay", "auxiliary_weight", "tile_stride",
+    "warm_up_epochs", "split_file",
+)  # fmt: skip
 #: Fields that have a value of their own for what another field says, and that field.
 FOLLOWS = {"weight_decay": "optimizer", "adversarial_weight": "architecture", "sampling": "data"}
 
@@ -56,8 +62,12 @@ def add_option(verb: argparse.ArgumentParser) -> None:
 
 def given_fields(parsed: argparse.Namespace) -> dict[str, Any]:
     """The fields that were given as options, as they were typed."""
-    fields = {key.removeprefix("field_"): value for key, value in vars(parsed).items() if key.startswith("field_")}
-    return {key: value for key, value in fields.items() if value is not None}
+    typed = {key.removeprefix("field_"): value for key, value in vars(parsed).items() if key.startswith("field_")}
+    return {
+        key: None if value.lower() == "none" and key in MAY_BE_NONE else value
+        for key, value in typed.items()
+        if value is not None
+    }
 
 
 def recipe_of(parsed: argparse.Namespace) -> Recipe:
@@ -72,6 +82,8 @@ def recipe_of(parsed: argparse.Namespace) -> Recipe:
     for name, leader in FOLLOWS.items():
         if start and leader in given and start[name] == getattr(Recipe(**{leader: start[leader]}), name):
             del start[name]
+    if start and "adversarial_weight" not in start and given["architecture"] != start["architecture"]:
+        del start["discriminator_every"], start["discriminator_rate"]
     options = {**start.get("options", {}), **options_of(parsed)}
     return Recipe(**{**start, **given, **({"options": options} if options else {})})
 
@@ -91,12 +103,8 @@ def _start(text: str) -> Recipe:
     """A recipe by its name, or of a file."""
     if text in NAMED_RECIPES:
         return named_recipe(text)
-    if "." in text or "/" in text or "\\" in text:
-        return Recipe.load(text)
-    try:
-        return Recipe.load(text)
-    except UserError:
-        return named_recipe(text)  # which says what there is
+    looks_like_a_file = "." in text or "/" in text or "\\" in text or Path(text).is_file()
+    return Recipe.load(text) if looks_like_a_file else named_recipe(text)  # which says what there is
 
 
 def _metavar(annotation: Any) -> str:

@@ -176,7 +176,7 @@ NAMED_RECIPES: dict[str, NamedRecipe] = {
             "loss": "focal_tversky+binary_cross_entropy",
             "augment": "none",
         },
-        "F1 0.640, recall 0.597, precision 0.693, mean IoU 0.466",
+        "on its own pictures of four classes: F1 0.640, recall 0.597, precision 0.693, mean IoU 0.466",
     ),
     "classic-aerial-pix2pix": NamedRecipe(
         "Pix2Pix on aerial tiles, its discriminator once in four steps",
@@ -192,7 +192,7 @@ NAMED_RECIPES: dict[str, NamedRecipe] = {
             "discriminator_every": 4,
             "augment": "none",
         },
-        "F1 0.589, recall 0.547, precision 0.638, MSE 18.0",
+        "on its own pictures of four classes: F1 0.589, recall 0.547, precision 0.638, MSE 18.0",
     ),
     "classic-aerial-deeplab": NamedRecipe(
         "DeepLabv3+ on ImageNet's ResNet50 on aerial tiles",
@@ -204,7 +204,7 @@ NAMED_RECIPES: dict[str, NamedRecipe] = {
             "loss": "cross_entropy",
             "augment": "none",
         },
-        "F1 0.412, recall 0.957, precision 0.279, accuracy 0.739",
+        "on its own pictures of four classes: F1 0.412, recall 0.957, precision 0.279, accuracy 0.739",
     ),
     "classic-colour-unet": NamedRecipe(
         "plain U-Net on colour-coded masks, its classes weighted, with random crops and flips",

@@ -186,7 +186,7 @@ class Recipe(BaseModel):
     def _numbers_or_a_method(cls, weights: Any) -> Any:
         if not isinstance(weights, str):
             return weights
-        if (method := " ".join(re.split(r"[\s_-]+", weights.strip()))) in METHODS:
+        if (method := " ".join(re.split(r"[\s_-]+", weights.strip().lower()))) in METHODS:
             return method
         try:
             return tuple(float(part) for part in weights.split(","))
@@ -249,7 +249,12 @@ class Recipe(BaseModel):
         """A field that would change nothing is a mistake: whoever sets it expects otherwise."""
         checks = (
             (self.freeze_epochs >= self.epochs, "freeze_epochs", f"must be fewer than the {self.epochs} epochs"),
-            (self.freeze_epochs and self.backbone == PLAIN, "freeze_epochs", "needs a pretrained backbone to freeze"),
+            (self.freeze_epochs and self.weights == "none", "freeze_epochs", "needs a pretrained backbone to freeze"),
+            (
+                self.backbone == PLAIN and self.weights == "none" and self.backbone_rate != 1,
+                "backbone_rate",
+                "needs a backbone",
+            ),
             (
                 self.layer_decay and self.backbone == PLAIN,
                 "layer_decay",
@@ -261,9 +266,9 @@ class Recipe(BaseModel):
                 "schedule one_cycle has a rise of its own; leave it out",
             ),
             (
-                (self.warm_up_epochs or 0) > self.epochs,
+                (self.warm_up_epochs or 0) > (shortest := min(self.freeze_epochs or self.epochs, self.epochs)),
                 "warm_up_epochs",
-                f"must be at most the {self.epochs} epochs",
+                f"must be at most the {shortest} epochs that it begins",
             ),
         )
         for wrong, name, why in checks:
@@ -338,12 +343,18 @@ class Recipe(BaseModel):
         """The same run as a command line, without the fields that have their default."""
         words = ["python", "-m", "segmodels", "train"]
         # The defaults of the other fields are those of this network, which fits itself.
-        network = {name: Recipe.model_fields[name].default for name in ("architecture", "backbone")}
-        plain = Recipe(data=self.data, architecture=self.architecture, backbone=self.backbone)
+        leaders = ("architecture", "backbone", "optimizer")
+        network = {name: Recipe.model_fields[name].default for name in leaders}
+        usual = Recipe(data=self.data, architecture=self.architecture, backbone=self.backbone)
+        plain = Recipe(**{name: getattr(self, name) for name in ("data", "weights", *leaders)})
         for name in Recipe.model_fields:
             value = getattr(self, name)
             if name == "options":
                 words += [word for key, v in value.items() for word in ("--option", f"{key}={option_text(v)}")]
-            elif name == "data" or value != getattr(plain, name) or (name in network and value != network[name]):
+            elif (
+                name == "data"
+                or value != getattr(usual if name == "weights" else plain, name)
+                or (name in network and value != network[name])
+            ):
                 words += [f"--{name.replace('_', '-')}", option_text(value)]
         return shlex.join(words)

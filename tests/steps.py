@@ -26,7 +26,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "lion": {"options": PLAIN, "optimizer": "lion"},
     "borders": {"options": PLAIN, "optimizer": "sgd", "loss": "border_cross_entropy+0.01*boundary+lovasz"},
     "deep supervision": {"architecture": "unet++", "options": {"widths": (4, 8), "deep_supervision": True}},
-    "adversarial": {"options": PLAIN, "adversarial_weight": 0.5, "discriminator_every": 2, "ema": 0.9},
+    "adversarial": {
+        "options": PLAIN,
+        "optimizer": "sgd",
+        "adversarial_weight": 0.5,
+        "discriminator_every": 2,
+        "ema": 0.9,
+    },
 }
 
 

@@ -37,7 +37,6 @@ def test_the_steepest_fall_is_suggested_or_a_tenth_of_the_least() -> None:
     assert suggested_rate(rates, fall) == pytest.approx(1e-4, rel=0.3)
     late = [2.0] * 48 + [1.0] + [5.0] * 12
     assert suggested_rate(rates, late) <= rates[48] / 10 * 1.001
-    assert suggested_rate(rates[:2], [1.0, 2.0]) == 1e-6
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmodels import cli
+from segmodels.cli_recipes import recipe_of
 from segmodels.data.datasets.toy_nuclei import ToyNuclei
 from segmodels.data.tiles import Tiling
 from segmodels.errors import UserError
@@ -177,7 +178,7 @@ CASES: list[dict[str, Any]] = [
 def by_command_line(command: str) -> Recipe:
     words = shlex.split(command)
     assert words[:4] == ["python", "-m", "segmodels", "train"]
-    return cli._recipe(cli.parser().parse_args(words[3:]))
+    return recipe_of(cli.parser().parse_args(words[3:]))
 
 
 @pytest.mark.parametrize("fields", CASES, ids=str)
@@ -226,10 +227,10 @@ def test_options_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
     start = Recipe(data="toy-pets", backbone="mobilenetv2", epochs=3, options={"convs": 3})
     start.save(tmp_path / "recipe.yaml")
     words = ["train", "--recipe", str(tmp_path / "recipe.yaml"), "--epochs", "9", "--option", "dropout=0.5"]
-    recipe = cli._recipe(cli.parser().parse_args(words))
+    recipe = recipe_of(cli.parser().parse_args(words))
     assert (recipe.data, recipe.backbone, recipe.epochs) == ("toy-pets", "mobilenetv2", 9)
     assert recipe.options == {"convs": 3, "dropout": 0.5}
-    plain = cli._recipe(cli.parser().parse_args([*words, "--backbone", "none"]))
+    plain = recipe_of(cli.parser().parse_args([*words, "--backbone", "none"]))
     assert plain.weights == "none", "the weights of the file were for its own network"
 
 
@@ -279,7 +280,7 @@ def test_a_changed_network_leaves_what_only_the_old_weights_needed(tmp_path: Pat
     Recipe(architecture="deeplabv3", backbone="mobilenetv2", weights="voc").save(tmp_path / "voc.json")
 
     def changed(file: str, *words: str) -> Recipe:
-        return cli._recipe(cli.parser().parse_args(["train", "--recipe", str(tmp_path / file), *words]))
+        return recipe_of(cli.parser().parse_args(["train", "--recipe", str(tmp_path / file), *words]))
 
     assert changed("segformer.json", "--backbone", "mit-b3").options == {"width": 64}
     assert changed("segformer.json", "--weights", "none").options == {"width": 64}

@@ -41,8 +41,9 @@ class Adversary:
 
 
 def make_adversary(recipe: Recipe, classes: int) -> Adversary:
-    """The discriminator of a recipe, with a size that suits the generator's."""
-    network = discriminator(classes, width=recipe.options.get("width", 64), norm=recipe.options.get("norm", "batch"))
+    """The discriminator of a recipe; beside Pix2Pix's own generator it is as wide and as normalised as that."""
+    options = recipe.options if recipe.architecture == "pix2pix" else {}
+    network = discriminator(classes, width=options.get("width", 64), norm=options.get("norm", "batch"))
     optimizer = make_optimizer(recipe, network)
     return Adversary(
         network, optimizer, recipe.adversarial_weight or 0.0, recipe.discriminator_every, recipe.discriminator_rate

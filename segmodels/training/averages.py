@@ -26,14 +26,21 @@ class Averages:
         self.decay, self.accumulation = decay, accumulation
         self.averaged = [v for v in model.variables if "float" in v.dtype]
         # Copies: of a variable Keras would make another name for the same memory.
-        self.variables = [keras.Variable(np.array(v), trainable=False, name="average") for v in self.averaged]
+        self.means = [keras.Variable(np.array(v), trainable=False, name="average") for v in self.averaged]
+        #: Steps so far; those of an optimizer begin anew when a backbone is no longer frozen.
+        self.steps = keras.Variable(0.0, trainable=False, name="averaged_steps")
 
-    def share(self, updates: Any) -> Any:
-        """How far the mean moves to the weights in a step, after so many updates: float32 in 0..1."""
-        updates = ops.cast(updates, "float32")
+    @property
+    def variables(self) -> list[Any]:
+        return [*self.means, self.steps]
+
+    def share(self, steps: Any) -> Any:
+        """How far the mean moves to the weights in a step, the `steps`th: float32 in 0..1."""
+        updates = steps // self.accumulation
         return 1 - ops.minimum(self.decay, (1 + updates) / (10 + updates)) ** (1 / self.accumulation)
 
-    def moved(self, means: Sequence[Any], values: Sequence[Any], updates: Any) -> list[Any]:
-        """The means after a step that made the variables `values`."""
-        share = self.share(updates)
-        return [mean + share * (value - mean) for mean, value in zip(means, values, strict=True)]
+    def moved(self, now: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+        """What `variables` become in a step that made the network's `values`."""
+        *means, steps = now
+        share = self.share(steps + 1)
+        return [*(mean + share * (value - mean) for mean, value in zip(means, values, strict=True)), steps + 1]

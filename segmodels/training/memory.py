@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from segmodels.device import device
@@ -18,13 +17,9 @@ HELD = 2.0
 
 
 def training_bytes(recipe: Recipe, classes: int, batch_size: int) -> int:
-    """An estimate of what training with a batch takes at most: weights, gradients, moments and feature maps."""
-    memory = summarise(
-        recipe.architecture, classes=classes, backbone=recipe.backbone, image_size=recipe.image_size, **recipe.options
-    )["memory"]
-    share = 0.5 if recipe.precision == "bfloat16" else 1.0
-    held = memory["training_bytes"] - memory["activations_bytes"]
-    return int(ENGINE_BYTES + held + HELD * share * memory["activations_bytes"] * batch_size)
+    """An estimate of what training with a batch takes: weights, gradients, moments, means and feature maps."""
+    once, each = _parts(recipe, classes)
+    return int(once + each * batch_size)
 
 
 def fitting_batch_size(recipe: Recipe, classes: int, *, most: int = LARGEST, available: int | None = None) -> int:
@@ -33,25 +28,52 @@ def fitting_batch_size(recipe: Recipe, classes: int, *, most: int = LARGEST, ava
     Args:
         available: bytes; by default what the device has to give.
     """
+    once, each = _parts(recipe, classes)
     room = (available_bytes() if available is None else available) * USABLE
-    one, two = (training_bytes(recipe, classes, n) for n in (1, 2))
-    fitting = max(1, min(most, int(1 + (room - one) // (two - one))))
+    fitting = max(1, min(most, int((room - once) // each)))
     return 1 << fitting.bit_length() - 1
+
+
+def _parts(recipe: Recipe, classes: int) -> tuple[float, float]:
+    """Bytes that are held once, and for each picture of a batch."""
+    memory = summarise(
+        recipe.architecture, classes=classes, backbone=recipe.backbone, image_size=recipe.image_size, **recipe.options
+    )["memory"]
+    share = 0.5 if recipe.precision == "bfloat16" else 1.0
+    copies = (recipe.ema is not None) + (recipe.accumulation > 1)
+    once = ENGINE_BYTES + memory["training_bytes"] - memory["activations_bytes"] + copies * memory["weights_bytes"]
+    # A discriminator's feature maps are about those of a network of its size, of which it sees two pictures.
+    each = HELD * share * memory["activations_bytes"] * (1.5 if recipe.adversarial_weight else 1)
+    return once, each
 
 
 def available_bytes() -> int:
     """Memory that a training may take: the GPU's, or what this machine, or the container around, has left."""
     found = device()
     if found.kind == "gpu" and found.memory:
-        return found.memory
+        return found.free or found.memory
     lines = Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []
     free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), found.memory // 2)
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):  # no container, or one without a limit
-        return free
-    return min(free, max(0, limit - used), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return min([free, *_left_in_container()])
+
+
+def _left_in_container() -> list[int]:
+    """Bytes that a container may still take, where it has a limit; pages of files that it can give back count as free.
+
+    The second version of control groups, and the first.
+    """
+    places = (
+        ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    )
+    for folder, limit, used, kept in places:
+        try:
+            statistics = dict(line.split() for line in (Path(folder) / "memory.stat").read_text().splitlines())
+            most, now = (int((Path(folder) / name).read_text()) for name in (limit, used))
+        except (OSError, ValueError):  # another version, or no limit
+            continue
+        return [max(0, most - now + int(statistics.get(kept, 0)))]
+    return []
 
 
 def advice(recipe: Recipe, classes: int) -> str:

@@ -78,6 +78,8 @@ def rate_test(
         mean = smoothed(losses)
         if len(mean) > steps // 5 and mean[-1] > BROKEN * min(mean):
             break
+    if len(rates) < 4:
+        raise UserError(f"the loss broke within {len(rates) + 1} steps, at a rate of {lowest:g}: begin lower")
     mean = smoothed(losses)
     return {"rates": rates, "losses": losses, "smoothed": mean, "suggested": suggested_rate(rates, mean)}
 
@@ -100,8 +102,6 @@ def smoothed(losses: list[float]) -> list[float]:
 
 def suggested_rate(rates: list[float], means: list[float]) -> float:
     """Where the mean falls fastest along the logarithm of the rate; a tenth of where it is least, if that is less."""
-    if len(rates) < 4:
-        return rates[0] if rates else 0.0
     least = int(np.argmin(means))
     slopes = np.gradient(np.asarray(means), np.log(rates))[: max(least, 2)]
     return float(min(rates[int(np.argmin(slopes))], rates[least] / 10))

@@ -277,7 +277,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines.pop()
-    return [{key: _number(value) for key, value in row.items() if key} for row in csv.DictReader(lines)]
+    rows: list[dict[str, Any]] = []
+    with suppress(csv.Error):  # a field without an end; the rows before it are good
+        for row in csv.DictReader(lines):
+            rows.append({key: _number(value) for key, value in row.items() if key})
+    return rows
 
 
 def _number(text: str | None) -> float | int | None:

@@ -26,33 +26,43 @@ def settle(recipe: Recipe, run: Run, train: Prepared) -> Recipe:
     `class_weights` come from the masks to train on, with mean 1 over the classes that occur in them.
     """
     path = run.path / "settled.json"
-    if path.exists():
-        return recipe.model_copy(update=_checked(recipe, read_json(path)))
-    document = settled(recipe, train)
-    write_json(path, document)
-    return recipe.model_copy(update=_checked(recipe, document))
+    if not path.exists():
+        write_json(path, settled(recipe, train))
+    try:
+        document = read_json(path)
+        values = {name: document[name] for name in open_fields(recipe)}
+        whole = Recipe(**{**recipe.model_dump(), **values})
+        if open_fields(whole):
+            raise ValueError
+    except (UserError, KeyError, TypeError, ValueError):
+        raise UserError(f"{path} is damaged: delete it, and what the recipe leaves open is settled anew") from None
+    return whole
+
+
+def open_fields(recipe: Recipe) -> list[str]:
+    """The fields that a recipe leaves open."""
+    left = {
+        "precision": recipe.precision == "auto",
+        "class_weights": isinstance(recipe.class_weights, str),
+        "batch_size": recipe.batch_size == "auto",
+    }
+    return [name for name, is_open in left.items() if is_open]
 
 
 def settled(recipe: Recipe, train: Prepared) -> dict[str, Any]:
-    """Values for what a recipe leaves open: `precision`, and `class_weights` and `batch_size` where they are."""
+    """Values for the fields that a recipe leaves open."""
     classes = len(train.dataset.classes)
-    document: dict[str, Any] = {"precision": device().precision if recipe.precision == "auto" else recipe.precision}
-    if isinstance(recipe.class_weights, str):
-        weights = suggested_weights(count_pixels(train, classes), recipe.class_weights)
+    left = open_fields(recipe)
+    document: dict[str, Any] = {}
+    if "precision" in left:
+        document["precision"] = device().precision
+    if "class_weights" in left:
+        weights = suggested_weights(count_pixels(train, classes), str(recipe.class_weights))
         document["class_weights"] = tuple(round(float(weight), 6) for weight in weights)
-    if recipe.batch_size == "auto":
+    if "batch_size" in left:
         fitting = fitting_batch_size(recipe.model_copy(update=document), classes)
         document["batch_size"] = min(fitting, len(train))
     return document
-
-
-def _checked(recipe: Recipe, document: Any) -> dict[str, Any]:
-    """The settled fields as a recipe has them; `UserError` where the file was damaged or changed."""
-    try:
-        whole = Recipe(**{**recipe.model_dump(), **document})
-    except (TypeError, UserError) as error:
-        raise UserError(f"settled.json of the run is damaged: delete it to settle anew ({error})") from None
-    return {name: getattr(whole, name) for name in ("precision", "class_weights", "batch_size")}
 
 
 def count_pixels(data: Prepared, classes: int) -> np.ndarray:

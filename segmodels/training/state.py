@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from segmodels.backend import ops
 from segmodels.errors import UserError
@@ -29,6 +31,7 @@ class Position:
         seconds: spent on those steps.
         best: the best validation mean IoU so far, and `best_epoch`, its epoch (0 for none).
         validation: the validation loss of every finished epoch.
+        recipe: what is trained, as JSON has it: a state goes on under no other.
     """
 
     epoch: int = 0
@@ -40,6 +43,7 @@ class Position:
     best: float = -1.0
     best_epoch: int = 0
     validation: list[float] = field(default_factory=list)
+    recipe: dict[str, Any] = field(default_factory=dict)
 
 
 def save_state(folder: Path, variables: Sequence[Any], position: Position) -> None:
@@ -73,8 +77,10 @@ def load_state(
     except UserError as error:
         if not previous(folder).exists() or whole(folder) == previous(folder):
             raise
-        note(f"{error}: going on from the state before it")
         position, arrays = _read(previous(folder))
+        note(f"{error}: going on from the state before it")
+        shutil.rmtree(folder, ignore_errors=True)
+        previous(folder).rename(folder)  # the next state takes the place of the damaged one, not of this
     variables = variables_at(position)
     if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
         raise UserError(f"{folder} is the state of another network than its recipe's: start a new run")
@@ -86,8 +92,9 @@ def _read(folder: Path) -> tuple[Position, list[np.ndarray]]:
     try:
         with np.load(folder / "variables.npz", allow_pickle=False) as stored:
             arrays = [stored[_key(i)] for i in range(len(stored.files))]
-        return Position(**read_json(folder / "position.json")), arrays
-    except (UserError, OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        return TypeAdapter(Position).validate_python(read_json(folder / "position.json")), arrays
+    # NumPy and zipfile raise all of these, where bits have changed.
+    except (UserError, OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile) as error:
         raise UserError(f"{folder} cannot be resumed from ({' '.join(str(error).split())[:120]})") from None
 
 

@@ -94,7 +94,7 @@ class Step(ABC):
         if self.averages is None:
             yield
             return
-        pairs = list(zip(self.averages.averaged, self.averages.variables, strict=True))
+        pairs = list(zip(self.averages.averaged, self.averages.means, strict=True))
         kept = [np.array(variable) for variable, _ in pairs]
         for variable, mean in pairs:
             variable.assign(mean.value)

@@ -20,8 +20,7 @@ class JaxStep(Step):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        place = {id(v): i for i, v in enumerate(self.optimizer.variables)}
-        self.rate, self.count = place[id(self.optimizer.learning_rate)], place[id(self.optimizer._iterations)]
+        self.rate = next(i for i, v in enumerate(self.optimizer.variables) if v is self.optimizer.learning_rate)
         place = {id(v): i for i, v in enumerate([*self.model.trainable_variables, *self.model.non_trainable_variables])}
         self.averaged_places = [place[id(v)] for v in self.averages.averaged] if self.averages else []
         self._train = jax.jit(self._trained, donate_argnums=0)
@@ -52,7 +51,7 @@ class JaxStep(Step):
         if self.averages:
             variables = [*trainable, *others]
             values = [variables[place] for place in self.averaged_places]
-            means = self.averages.moved(means, values, moments[self.count] // self.averages.accumulation)
+            means = self.averages.moved(means, values)
         return trainable, others, moments, means
 
     def _evaluated(self, trainable: list, others: list, images: Any, masks: Any, maps: Any) -> tuple[Any, Any]:

@@ -42,8 +42,7 @@ class TensorFlowStep(Step):
         self.optimizer.apply(tape.gradient(value, variables), variables)
         if self.averages:
             means = [mean.value for mean in self.averages.variables]
-            values = [variable.value for variable in self.averages.averaged]
-            moved = self.averages.moved(means, values, self.optimizer.iterations)
+            moved = self.averages.moved(means, [variable.value for variable in self.averages.averaged])
             for mean, now in zip(self.averages.variables, moved, strict=True):
                 mean.assign(now)
 

@@ -77,6 +77,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.run, self.update, self.wanted, self.reporter = recipe, run, update, wanted, reporter
         self.step: Step
+        self.deferred: str | None = None  # a request to stop that the first validation comes before
         self.warm = False  # whether this process has compiled its step
         self._load_data()
         self._build(resume)
@@ -96,6 +97,12 @@ class Trainer:
         """Train until the last epoch is done, or no better one came for long; `Interrupted` where `wanted` ends it."""
         self.saved = time.monotonic()
         for epoch in range(self.position.epoch, self.recipe.epochs):
+            if self._has_stalled():
+                self.reporter.note(
+                    f"no better mean IoU in {self.recipe.early_stopping} epochs: ended after epoch {epoch}"
+                )
+                self.update(ended_early=True)
+                break
             if epoch and epoch == self.recipe.freeze_epochs and not self.position.step:
                 self.step.store()
                 self.step = self._make_step(frozen=False)
@@ -103,12 +110,14 @@ class Trainer:
             self.update(phase="training", epoch=epoch + 1, step=self.position.step)
             confusion = self._train_epoch(epoch)
             self._close_epoch(epoch + 1, confusion)
-            patience = self.recipe.early_stopping
-            if patience and epoch + 1 - self.position.best_epoch >= patience and epoch + 1 < self.recipe.epochs:
-                self.reporter.note(f"no better mean IoU in {patience} epochs: ended after epoch {epoch + 1}")
-                self.update(ended_early=True)
-                break
         drop_previous(self.run.last)
+
+    def _has_stalled(self) -> bool:
+        """Whether so many epochs brought nothing better that the run is to end; frozen ones do not count."""
+        position, patience = self.position, self.recipe.early_stopping
+        if patience is None or position.step:
+            return False
+        return position.epoch - max(position.best_epoch, self.recipe.freeze_epochs) >= patience
 
     def _load_data(self) -> None:
         recipe = self.recipe
@@ -129,6 +138,12 @@ class Trainer:
         self.loss = make_loss(recipe.loss, recipe.class_weights, background=dataset.background)
         self.loader = Loader(self.train, recipe.batch_size, seed=recipe.seed, augment=recipe.augment, maps=self._maps)
         self.steps = self.loader.steps
+        phase = min(recipe.freeze_epochs or recipe.epochs, recipe.epochs - recipe.freeze_epochs)
+        if recipe.accumulation > self.steps * phase:
+            raise UserError(
+                f"recipe field accumulation={recipe.accumulation}: the run has {self.steps * phase} steps, too few for "
+                "one update; lower it, or train longer"
+            )
 
     def _dataset(self) -> Dataset:
         """The data set in the run's own split, which is kept from the start: a picture that comes to the folder later
@@ -160,7 +175,7 @@ class Trainer:
         recipe = self.recipe
         self.averages = Averages(self.whole, recipe.ema, recipe.accumulation) if recipe.ema else None
         self.adversary = make_adversary(recipe, len(self.labels)) if recipe.adversarial_weight else None
-        self.position = Position()
+        self.position = Position(recipe=self.run.recipe.model_dump(mode="json"))
         if resume:
             load_state(self.run.last, self._stand_at, self.reporter.note)
             self.step.load()
@@ -182,6 +197,12 @@ class Trainer:
 
     def _stand_at(self, position: Position) -> list[Any]:
         """Be where a saved run was; returns the variables that its state fills."""
+        now = self.position.recipe
+        if changed := [name for name, value in position.recipe.items() if now.get(name) != value]:
+            raise UserError(
+                f"the recipe of run {self.run.id} was changed since it was saved ({', '.join(changed)}): put it back, "
+                "or start a new run"
+            )
         self.position = position
         # At the end of the frozen epochs the state is still theirs: the next phase begins with its first epoch.
         frozen = self.recipe.freeze_epochs
@@ -198,7 +219,7 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> ConfusionMatrix:
         position = self.position
         confusion = ConfusionMatrix(len(self.labels), np.array(position.counts) if position.counts else None)
-        lowered = plateaus(position.validation, self.recipe.plateau_patience)
+        lowered = self._plateaus()
         pending: _Pending | None = None
         batches = self.loader.epoch(epoch, start=position.step)
         self.mark = time.monotonic()
@@ -212,7 +233,7 @@ class Trainer:
                 if pending is not None:
                     self._record(epoch, pending, confusion)
                 pending = _Pending(step, masks, result, rate)
-                if reason := self.wanted():
+                if reason := self.deferred or self.wanted():
                     self._record(epoch, pending, confusion)
                     self._end_early(epoch, confusion, reason)
                 if time.monotonic() - self.saved > SAVE_EVERY:
@@ -224,6 +245,12 @@ class Trainer:
         if pending is not None:
             self._record(epoch, pending, confusion)
         return confusion
+
+    def _plateaus(self) -> int:
+        """How often the rate was lowered; after the frozen epochs that begins anew."""
+        recipe, losses = self.recipe, self.position.validation
+        thawed = 0 < recipe.freeze_epochs <= self.position.epoch
+        return plateaus(losses[recipe.freeze_epochs if thawed else 0 :], recipe.plateau_patience)
 
     def _record(self, epoch: int, done: _Pending, confusion: ConfusionMatrix) -> None:
         """Read a step's results, which waits for them, and write them down."""
@@ -274,8 +301,8 @@ class Trainer:
             also = ", clip_norm 1" if self.recipe.clip_norm is None else ""
             also += " or precision float32" if self.recipe.precision != "float32" else ""
             raise UserError(
-                f"the loss is {loss} at {where}: try a learning_rate below {self.recipe.learning_rate:g}{also}; "
-                "the best weights so far are kept"
+                f"the loss is {loss} at {where}: try a learning_rate below {self.recipe.learning_rate:g}{also}"
+                + ("; the best weights so far are kept" if self.run.has_best else "")
             )
 
     def _seconds_left(self, epoch: int, step: int) -> float:
@@ -284,18 +311,23 @@ class Trainer:
         an_epoch = float(np.median(self.epoch_seconds)) if self.epoch_seconds else a_step * self.steps * 1.1
         return a_step * (self.steps - step) + an_epoch * (self.recipe.epochs - epoch - 1)
 
-    def _validate_and_keep_best(self, number: int, ask: Callable[[], None]) -> Validated:
-        """Validate the network, or the mean of its weights, and keep it if none before was as good."""
+    def _validate_and_keep_best(self, number: int, *, whole: bool = True) -> Validated:
+        """Validate the network, or the mean of its weights, and keep it if none before was as good.
+
+        What is kept of a part of an epoch (not `whole`) is there for who stops a run; the next epoch takes its place.
+        """
         position = self.position
         self.update(phase="validating")
         with self.step.averaged():
+            ask = self._ask_validating if whole else lambda: None
             found = validate(self.step, self.validation, self.loader.batch_size, self.samples, maps=self._maps, ask=ask)
             self._check_finite(found.loss, f"the validation of epoch {number}")
             mean_iou = found.confusion.figures()["mean_iou"]
             if mean_iou > position.best:
-                position.best, position.best_epoch = mean_iou, number
+                if whole:
+                    position.best, position.best_epoch = mean_iou, number
                 keep_best(self.run, self.model, self.spec, number, found, self.samples, self.train)
-                self.update(best={"epoch": number, "mean_iou": position.best})
+                self.update(best={"epoch": number, "mean_iou": mean_iou})
         return found
 
     def _close_epoch(self, number: int, confusion: ConfusionMatrix) -> None:
@@ -304,15 +336,14 @@ class Trainer:
         if began - self.saved > WORTH_SAVING:
             self._save(confusion)
         try:
-            # A stopped run leaves a checkpoint: the first validation is not ended.
-            found = self._validate_and_keep_best(number, self._ask if self.run.has_best else lambda: None)
+            found = self._validate_and_keep_best(number)
         except Interrupted:
             self._save(confusion)  # only now: inside, the network may have had other weights
             raise
         figures, val_figures = confusion.figures(), found.confusion.figures()
         by_class = found.confusion.by_class([label.name for label in self.labels])
         steps = max(1, position.step)
-        lowered = plateaus(position.validation, self.recipe.plateau_patience)
+        lowered = self._plateaus()
         row = {
             "epoch": number,
             "loss": position.losses / steps,
@@ -335,26 +366,37 @@ class Trainer:
             best=position.best,
             best_epoch=position.best_epoch,
             validation=[*position.validation, found.loss],
+            recipe=position.recipe,
         )
         self._save(ConfusionMatrix(len(self.labels)))
         self.reporter.epoch(row, self.recipe.epochs)
 
     def _ask(self) -> None:
-        """End where that was asked for in the middle of a validation, which a resumed run begins again."""
+        """End where that was asked for."""
         if reason := self.wanted():
             raise Interrupted(reason)
+
+    def _ask_validating(self) -> None:
+        """End a validation, which a resumed run begins again; but a stopped run leaves a checkpoint, and where there is
+        none yet, the validation first makes it."""
+        if not self.deferred and (reason := self.wanted()):
+            if reason != "stop" or self.run.has_best:
+                raise Interrupted(reason)
+            self.deferred = reason
 
     def _end_early(self, epoch: int, confusion: ConfusionMatrix, reason: str) -> None:
         """Save where the training stands; a stopped run always leaves a checkpoint, were it of half an epoch."""
         self._save(confusion)
         if reason == "stop" and not self.run.has_best:
-            self._validate_and_keep_best(epoch + 1, lambda: None)
-            self._save(confusion)
+            self._validate_and_keep_best(epoch + 1, whole=False)
         raise Interrupted(reason)
 
     def _save(self, confusion: ConfusionMatrix) -> None:
         self.step.store()
         self.position.counts = confusion.counts.tolist() if self.position.step else []
+        # The last update may have ruined the weights, which the loss of the next step tells: the state before stays.
+        if not all(np.isfinite(np.array(v)).all() for v in self.whole.variables):
+            return
         save_state(self.run.last, self.step.variables, self.position)
         self.saved = time.monotonic()
 
