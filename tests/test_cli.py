@@ -303,6 +303,14 @@ def test_a_named_recipe_is_a_start_like_a_file(cli: Cli, tmp_path: Path) -> None
     assert [row["name"] for row in rows] == list(NAMED_RECIPES)
 
 
+def test_none_takes_a_field_out_of_the_recipe_that_was_the_start() -> None:
+    words = ["train", "--recipe", "camvid", "--class-weights", "none", "--ema", "none"]
+    assert recipe_of(parser().parse_args(words)).class_weights is None
+    words = ["train", "--recipe", "classic-aerial-pix2pix", "--architecture", "unet"]
+    recipe = recipe_of(parser().parse_args(words))
+    assert (recipe.adversarial_weight, recipe.discriminator_every) == (0.0, 1)
+
+
 def test_a_rate_is_found(cli: Cli, home: Path) -> None:
     small = ("--data", "toy-pets", "--image-size", "32", "--limit", "16", "--option", "width=4", "--option", "depth=2")
     done = cli("rate-test", *small, "--steps", "20", "--json")

@@ -172,6 +172,9 @@ CASES: list[dict[str, Any]] = [
         "image_size": 32,
         "epochs": 10_000,
     },
+    {"optimizer": "adamw", "weight_decay": 0.0},
+    {"backbone": "mobilenet", "weights": "none", "backbone_rate": 0.2, "ema": 0.99, "batch_size": "auto"},
+    {"class_weights": "median frequency", "loss": "focal(gamma=3)+0.01*boundary", "schedule": "plateau"},
 ]
 
 

@@ -185,6 +185,29 @@ def test_a_stopped_run_has_a_model_even_of_half_an_epoch(home: Path, tiny: dict[
     assert len(run.steps()) == 20
 
 
+def test_what_a_stop_kept_of_half_an_epoch_does_not_compete_with_whole_ones(home: Path, tiny: dict[str, Any]) -> None:
+    recipe = Recipe(**{**tiny, "epochs": 2, "deterministic": True})
+    run = Run.create(recipe, home / "early")
+    train(recipe, run_dir=run.path, reporter=At(1, lambda: run.request("stop")))
+    assert run.has_best
+    assert json.loads((run.last / "position.json").read_text())["best_epoch"] == 0
+    train(resume=run)
+    whole = train(recipe)
+    assert untimed(run.history()) == untimed(whole.history())
+    assert run.status()["best"] == whole.status()["best"]
+
+
+def test_a_recipe_that_was_changed_is_not_resumed(home: Path, tiny: dict[str, Any]) -> None:
+    run = Run.create(Recipe(**tiny), home / "changed")
+    train(Recipe(**tiny), run_dir=run.path, reporter=At(5, lambda: run.request("pause")))
+    Recipe(**{**tiny, "learning_rate": 0.5, "loss": "dice"}).save(run.path / "recipe.json")
+    with pytest.raises(UserError, match=r"was changed since it was saved \(loss, learning_rate\)"):
+        train(resume=run)
+    Recipe(**tiny).save(run.path / "recipe.json")
+    train(resume=run)
+    assert run.state == "finished"
+
+
 def test_a_stop_that_comes_before_the_trainer_is_honoured(home: Path, tiny: dict[str, Any]) -> None:
     run = Run.create(Recipe(**tiny), home / "queued")
     run.request("stop")

@@ -11,6 +11,7 @@ import pytest
 
 from segmodels.data.class_weights import suggested_weights
 from segmodels.data.prepare import load_data, prepare
+from segmodels.errors import UserError
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.hub.checkpoint import load_checkpoint
 from segmodels.recipe import Recipe
@@ -148,6 +149,32 @@ def test_a_run_without_progress_ends_early(home: Path, tiny: dict[str, Any]) -> 
     assert run.state == "finished"
     assert len(run.history()) == best + 2 < 30
     assert "no better mean IoU in 2 epochs" in run.log()
+
+
+def test_a_run_that_ended_early_is_not_taken_further(home: Path, tiny: dict[str, Any]) -> None:
+    """Killed between its last epoch and its end, it ends there when it is resumed."""
+    recipe = Recipe(**{**tiny, "epochs": 30, "learning_rate": 1e-9, "early_stopping": 2})
+    run = train(recipe)
+    epochs = len(run.history())
+    run.write_status(state="interrupted")
+    train(resume=run)
+    assert run.state == "finished"
+    assert len(run.history()) == epochs < 30
+
+
+def test_steps_too_few_for_one_update_are_refused(home: Path, tiny: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="accumulation=64: the run has 4 steps"):
+        train(Recipe(**{**tiny, "epochs": 1, "accumulation": 64}))
+
+
+def test_a_damaged_settlement_is_said(home: Path, tiny: dict[str, Any]) -> None:
+    recipe = Recipe(**{**tiny, "batch_size": "auto"})
+    run = Run.create(recipe)
+    for content in ("{}", "{", '{"batch_size": "auto", "precision": "float32"}', '{"batch_size": 0}'):
+        (run.path / "settled.json").write_text(content)
+        with pytest.raises(UserError, match="is damaged: delete it"):
+            train(recipe, run_dir=run.path)
+        run.write_status(state="queued")
 
 
 def test_a_plateau_lowers_the_rate_of_the_next_epoch(home: Path, tiny: dict[str, Any]) -> None:
