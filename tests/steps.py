@@ -12,20 +12,30 @@ import numpy as np
 
 from segmodels.backend import backend_name, clear, keras
 from segmodels.models.build import build
+from segmodels.models.pix2pix import discriminator
 from segmodels.recipe import Recipe
-from segmodels.training.adversarial import make_adversary
+from segmodels.training.adversarial import Adversary
 from segmodels.training.averages import Averages
 from segmodels.training.losses import make_loss
+from segmodels.training.optimizers import make_optimizer
 from segmodels.training.step import make_step
 
 PLAIN = {"width": 4, "depth": 2, "norm": "batch"}
 KINDS: dict[str, dict[str, Any]] = {
-    "adam, means": {"options": PLAIN, "ema": 0.9},
-    "adamw, clipped": {"options": PLAIN, "optimizer": "adamw", "weight_decay": 0.1, "clip_norm": 0.1},
-    "rmsprop, accumulated": {"options": PLAIN, "optimizer": "rmsprop", "accumulation": 2, "ema": 0.9},
-    "lion": {"options": PLAIN, "optimizer": "lion"},
-    "borders": {"options": PLAIN, "optimizer": "sgd", "loss": "border_cross_entropy+0.01*boundary+lovasz"},
-    "deep supervision": {"architecture": "unet++", "options": {"widths": (4, 8), "deep_supervision": True}},
+    "adamw, clipped, means": {
+        "options": PLAIN,
+        "optimizer": "adamw",
+        "weight_decay": 0.1,
+        "clip_norm": 0.1,
+        "ema": 0.9,
+    },
+    "rmsprop, accumulated, means": {"options": PLAIN, "optimizer": "rmsprop", "accumulation": 2, "ema": 0.9},
+    "deep supervision, maps": {
+        "architecture": "unet++",
+        "options": {"widths": (4, 8), "deep_supervision": True},
+        "optimizer": "sgd",
+        "loss": "border_cross_entropy+0.01*boundary+lovasz",
+    },
     "adversarial": {
         "options": PLAIN,
         "optimizer": "sgd",
@@ -52,9 +62,11 @@ def played(fields: dict[str, Any]) -> dict[str, Any]:
     drawn_weights(model.variables, 0)
     loss = make_loss(recipe.loss)
     averages = Averages(model, recipe.ema, recipe.accumulation) if recipe.ema else None
-    adversary = make_adversary(recipe, 3) if recipe.adversarial_weight else None
-    if adversary:
-        drawn_weights(adversary.network.variables, 1)
+    adversary = None
+    if recipe.adversarial_weight:
+        judge = discriminator(3, width=4)
+        drawn_weights(judge.variables, 1)
+        adversary = Adversary(judge, make_optimizer(recipe, judge), recipe.adversarial_weight, 2, 1.0)
     step = make_step(model, loss, recipe, averages=averages, adversary=adversary)
     generator = np.random.default_rng(2)
     found: dict[str, Any] = {"losses": [], "judge": []}

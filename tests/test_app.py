@@ -14,6 +14,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from segmodels import cli
+from segmodels.cli_recipes import recipe_of
 from segmodels.data.datasets import open_dataset
 from segmodels.data.own_data import add_folder, own_names
 from segmodels.device import device
@@ -213,7 +214,7 @@ def test_the_form_fits_every_architecture(
         recipe = started.pop()
         assert (recipe.architecture, recipe.backbone) == (architecture, backbone)
         assert shown == recipe.command()
-        assert cli._recipe(cli.parser().parse_args(shlex.split(shown)[3:])) == recipe
+        assert recipe_of(cli.parser().parse_args(shlex.split(shown)[3:])) == recipe
         defaults = checked_options(architecture, backbone, {}).model_dump(mode="json")
         assert all(value != defaults[key] for key, value in recipe.options.items())
         assert architecture == "unet" or 24 not in recipe.options.values()

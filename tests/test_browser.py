@@ -25,6 +25,7 @@ def start_run(page: Page, server: Server, epochs: int, limit: int) -> Run:
     number(page, "Limit", limit)
     number(page, "Epochs", epochs)
     page.get_by_role("button", name="Start training").click()
+    page.wait_for_url(re.compile("run="))  # Streamlit has a button named Stop of its own while a page is at work
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     (run,) = server.runs()
     return run

@@ -113,7 +113,7 @@ def test_a_recipe_of_aliases_is_refused_at_once(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["train", "--resume", ""], "resume"),
-        (["train", "--recipe", ""], "recipe file"),
+        (["train", "--recipe", ""], "unknown recipe ''"),
         (["train", "--run-dir", "a\0b"], "is no path"),
         (["datasets", "statistics", "/tmp/a\nb"], "/tmp/a b"),
     ],

@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from segmodels import cli
+from segmodels.cli_recipes import recipe_of
 from segmodels.data.dataset import ClassLabel, Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.evaluation.confusion import ConfusionMatrix
@@ -219,7 +220,7 @@ def test_paused_within_an_epoch_and_resumed_is_as_never_paused(home: Path, run: 
 def test_the_command_line_trains_and_predicts_in_tiles(home: Path, tmp_path: Path, run: Run) -> None:
     words = shlex.split(Recipe(**TILES, deterministic=True).command())[3:]
     assert "--sampling" in words
-    assert cli._recipe(cli.parser().parse_args(words)).sampling == "tiles"
+    assert recipe_of(cli.parser().parse_args(words)).sampling == "tiles"
     Image.fromarray(picture(200, 300)).save(tmp_path / "slide.png")
     arguments = ["predict", str(run.best), str(tmp_path / "slide.png"), "--out", str(tmp_path / "out")]
     assert cli.main([*arguments, "--format", "png,overlay,npz"]) == 0

@@ -60,9 +60,7 @@ def train(
         if not held.enter_context(_turn(run, pool, wanted, told)):
             return run
         with _Status(run) as status:
-            # These load Keras: only now, with a device held.
-            from segmodels.training.memory import advice
-            from segmodels.training.trainer import Interrupted, Trainer
+            from segmodels.training.trainer import Interrupted, Trainer  # loads Keras: only now, with a device held
 
             status.update(device=_device(run.recipe), backend=_versions())
             told.note(f"{run.id} on {status.fields['device']}, {status.fields['backend']}")
@@ -87,6 +85,8 @@ def train(
                 if not _out_of_memory(error):
                     status.end("failed", error=f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
                     raise
+                from segmodels.training.memory import advice
+
                 text = advice(trainer.recipe if trainer else run.recipe, len(run.recipe.dataset().classes))
                 status.end("failed", error=text)
                 raise UserError(text) from None
