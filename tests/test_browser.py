@@ -26,7 +26,7 @@ def start_run(page: Page, server: Server, epochs: int, limit: int) -> Run:
     number(page, "Epochs", epochs)
     page.get_by_role("button", name="Start training").click()
     page.wait_for_url(re.compile("run="))  # Streamlit has a button named Stop of its own while a page is at work
-    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
     (run,) = server.runs()
     return run
 
@@ -49,7 +49,7 @@ def test_a_newcomer_trains_on_toy_pets_reloads_and_gets_a_mask(server: Server, p
     expect(page.get_by_text(run.id).first).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(3)
     expect(badge(page)).to_contain_text("finished")
-    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
     expect(page.get_by_alt_text(re.compile("epoch 3"))).to_have_count(4)
     no_traceback(page)
     assert [row["epoch"] for row in run.history()] == [1, 2, 3]
@@ -91,7 +91,7 @@ def test_a_killed_server_loses_nothing_and_stop_keeps_the_best(server: Server, p
     server.start()
     page.goto(f"{server.url}/Train?run={run.id}")
     expect(page.get_by_alt_text(re.compile(r", epoch \d+")).first).to_be_visible()
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop", exact=True).click()
     expect(badge(page)).to_contain_text("stopped")
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     no_traceback(page)

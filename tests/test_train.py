@@ -278,7 +278,7 @@ def test_a_run_that_fails_says_why_and_starts_over_cleanly(home: Path, tiny: dic
     assert [(row["epoch"], row["step"]) for row in run.steps()] == [(e, s) for e in range(1, 6) for s in range(1, 5)]
 
 
-@pytest.mark.parametrize("name", ["variables.npz", "position.json"])
+@pytest.mark.parametrize("name", ["variables.npz", pytest.param("position.json", marks=pytest.mark.slow)])
 def test_damaged_state_gives_way_to_the_one_before(home: Path, tiny: dict[str, Any], tiny_run: Run, name: str) -> None:
     """The state at the end of the first epoch, when the one after its next step is damaged; then both are."""
     run = Run.create(Recipe(**tiny), home / "damaged")

@@ -47,7 +47,7 @@ def no_space(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("what", ["state", "rows"])
+@pytest.mark.parametrize("what", ["state", pytest.param("rows", marks=pytest.mark.slow)])
 def test_a_full_disk_is_said_and_later_made_up_for(
     home: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
