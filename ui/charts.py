@@ -17,9 +17,9 @@ VALIDATION = {"color": "#D55E00", "width": 2}
 FIGURES = {"loss": "Loss", "pixel_accuracy": "Pixel accuracy", "mean_iou": "Mean IoU"}
 #: Those of a training against a discriminator.
 ADVERSARIAL = {
-    "adversarial_loss": "Loss of not fooling the discriminator",
-    "discriminator_loss": "Loss of the discriminator",
-    "discriminator_accuracy": "Accuracy of the discriminator",
+    "adversarial_loss": "Adversarial loss",
+    "discriminator_loss": "Discriminator loss",
+    "discriminator_accuracy": "Its accuracy",
 }
 TITLES = {**FIGURES, **ADVERSARIAL}
 
