@@ -15,14 +15,13 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import BATCH, CLASSES, STEPS, median_seconds, peak_bytes
+from benchmarks.timing import BATCH, CLASSES, STEPS, median_seconds, peak_bytes, run_json
 
 SIZES, TURNS = (128, 256), 3
 
@@ -38,11 +37,11 @@ def main() -> None:
         for precision in precisions:
             turns = []
             for _ in range(TURNS):
-                mine = _run([sys.executable, __file__, "steps", size, precision])["images_per_second"]
+                mine = run_json([sys.executable, __file__, "steps", size, precision])["images_per_second"]
                 theirs = None
                 if peer and precision == "float32":
                     script = Path(__file__).with_name("zoo_peer.py")
-                    theirs = _run([peer, script, "Unet", "mobilenet_v2", size])["images_per_second"]
+                    theirs = run_json([peer, script, "Unet", "mobilenet_v2", size])["images_per_second"]
                 turns.append((mine, theirs))
             cells = [f"{size} px, {precision}", f"{statistics.median(mine for mine, _ in turns):.1f}", "", ""]
             if peer and precision == "float32":
@@ -53,8 +52,8 @@ def main() -> None:
 
     began = time.time()
     with tempfile.TemporaryDirectory() as home:
-        found = _run([sys.executable, __file__, "run"], SEGMODELS_HOME=home)
-    bare = _run([sys.executable, __file__, "steps", 128, "float32"])
+        found = run_json([sys.executable, __file__, "run"], SEGMODELS_HOME=home)
+    bare = run_json([sys.executable, __file__, "steps", 128, "float32"])
     print("\n| a run at 128 px | |")
     print("|---|---|")
     print(f"| seconds from the start of the process to the end of the first step | {found['first'] - began:.1f} |")
@@ -131,14 +130,6 @@ def run() -> dict[str, Any]:
     Trainer._train_epoch = timed  # type: ignore[method-assign]
     train(Recipe(data="oxford-pets", backbone="mobilenetv2", image_size=128, epochs=2), reporter=First())
     return {**{key: found[key] for key in ("first", "whole", "alone", "waiting")}, "peak_bytes": peak_bytes()}
-
-
-def _run(command: list[Any], **variables: str) -> dict[str, Any]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **variables}
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed: {done.stderr[-500:]}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import BATCH, CLASSES, PREDICTIONS, SIZE, STEPS, median_seconds, peak_bytes
+from benchmarks.timing import BATCH, CLASSES, PREDICTIONS, SIZE, STEPS, median_seconds, peak_bytes, run_json
 from segmodels.models.architectures import ARCHITECTURES
 
 #: How often each is measured, in turns with its peer.
@@ -58,10 +57,10 @@ def main() -> None:
 def _row(name: str, row: Any, options: dict[str, Any], peer: str | None) -> str:
     turns: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": []}
     for _ in range(TURNS):
-        turns["ours"].append(_run([sys.executable, __file__, name, row.shown_on, json.dumps(options)]))
+        turns["ours"].append(run_json([sys.executable, __file__, name, row.shown_on, json.dumps(options)]))
         if peer:
             script = Path(__file__).with_name("zoo_peer.py")
-            turns["peer"].append(_run([peer, script, *PEERS[name][:2]]))
+            turns["peer"].append(run_json([peer, script, *PEERS[name][:2]]))
     mine, theirs = turns["ours"], turns["peer"]
     own = mine[0]
     title = name + "".join(f", {key}={value}" for key, value in options.items())
@@ -79,14 +78,6 @@ def _row(name: str, row: Any, options: dict[str, Any], peer: str | None) -> str:
     cells.append(f"{max(turn['peak_bytes'] for turn in mine) / 1e9:.1f} GB")
     cells.append(f"{max(turn['peak_bytes'] for turn in theirs) / 1e9:.1f} GB" if theirs else "")
     return "| " + " | ".join(cells) + " |"
-
-
-def _run(command: list[Any]) -> dict[str, Any]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed: {done.stderr[-500:]}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(name: str, backbone: str, options: dict[str, Any]) -> dict[str, Any]:

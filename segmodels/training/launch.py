@@ -73,8 +73,7 @@ def revive() -> list[Run]:
 def _queue(run: Run, devices: Sequence[Device]) -> None:
     place = join(run.path, [device.key for device in devices], launched=True)
     if place.waits_for:
-        phase = f"waiting for {place.waits_for}"
-        run.write_status(phase=phase, place=place.ahead, waiting_for=place.waits_for)
+        run.write_status(**place.status)
     else:
         run.write_status(phase="starting", **NOT_WAITING)
     try:

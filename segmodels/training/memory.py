@@ -16,26 +16,21 @@ ENGINE_BYTES, USABLE = 1_500_000_000, 0.8
 HELD = 2.0
 
 
-def training_bytes(recipe: Recipe, classes: int, batch_size: int) -> int:
-    """An estimate of what training with a batch takes: weights, gradients, moments, means and feature maps."""
-    once, each = _parts(recipe, classes)
-    return int(once + each * batch_size)
-
-
 def fitting_batch_size(recipe: Recipe, classes: int, *, most: int = LARGEST, available: int | None = None) -> int:
     """The largest power of two up to `most` that should fit; 1 where even that is doubtful.
 
     Args:
         available: bytes; by default what the device has to give.
     """
-    once, each = _parts(recipe, classes)
+    once, each = training_bytes(recipe, classes)
     room = (available_bytes() if available is None else available) * USABLE
     fitting = max(1, min(most, int((room - once) // each)))
     return 1 << fitting.bit_length() - 1
 
 
-def _parts(recipe: Recipe, classes: int) -> tuple[float, float]:
-    """Bytes that are held once, and for each picture of a batch."""
+def training_bytes(recipe: Recipe, classes: int) -> tuple[float, float]:
+    """An estimate of the bytes that a training holds once (weights, gradients, moments, means), and for each picture
+    of a batch (feature maps)."""
     memory = summarise(
         recipe.architecture, classes=classes, backbone=recipe.backbone, image_size=recipe.image_size, **recipe.options
     )["memory"]

@@ -91,6 +91,11 @@ class Place:
     ahead: int = 0
     waits_for: str | None = None
 
+    @property
+    def status(self) -> dict[str, str | int | None]:
+        """What `status.json` of a run says that waits here."""
+        return {"phase": f"waiting for {self.waits_for}", "place": self.ahead, "waiting_for": self.waits_for}
+
 
 @dataclass(frozen=True)
 class Turn:

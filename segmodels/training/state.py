@@ -13,7 +13,6 @@ import numpy as np
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from segmodels.backend import ops
 from segmodels.errors import UserError
 from segmodels.files import previous, read_json, replacing, whole, write_json
 
@@ -46,12 +45,12 @@ class Position:
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
-def save_state(folder: Path, variables: Sequence[Any], position: Position) -> None:
-    """Write every variable and the position; the state before stays beside it, should this one ever be damaged."""
+def save_state(folder: Path, arrays: Sequence[np.ndarray], position: Position) -> None:
+    """Write the value of every variable, and the position; the state before stays, should this one ever be damaged."""
     with replacing(folder, keep=True) as part:
         part.mkdir()
-        arrays: dict[str, Any] = {_key(i): ops.convert_to_numpy(v) for i, v in enumerate(variables)}
-        np.savez(part / "variables.npz", **arrays)
+        named: dict[str, Any] = {_key(i): array for i, array in enumerate(arrays)}
+        np.savez(part / "variables.npz", **named)
         write_json(part / "position.json", vars(position))
 
 

@@ -118,9 +118,10 @@ def _turn(run: Run, pool: list[str], wanted: Callable[[], str | None], told: Rep
     asked to wait no longer, which its status then says."""
 
     def waits(place: queue.Place) -> None:
-        phase = f"waiting for {place.waits_for}"
-        run.write_status(state="queued", phase=phase, place=place.ahead, waiting_for=place.waits_for, **whereabouts())
-        told.note(f"{phase}: a device trains one run at a time (Ctrl-C or `runs stop {run.id}` ends the wait)")
+        run.write_status(state="queued", **place.status, **whereabouts())
+        told.note(
+            f"waiting for {place.waits_for}: a device trains one run at a time (Ctrl-C or `runs stop {run.id}` ends the wait)"
+        )
 
     with queue.turn(run.path, pool, wanted=wanted, waits=waits) as turn:
         if turn.device is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from segmodels.backend import ops
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.data.datasets import portable_name
 from segmodels.data.loader import Loader
@@ -395,9 +396,10 @@ class Trainer:
         self.step.store()
         self.position.counts = confusion.counts.tolist() if self.position.step else []
         # The last update may have ruined the weights, which the loss of the next step tells: the state before stays.
-        if not all(np.isfinite(np.array(v)).all() for v in self.whole.variables):
+        arrays = [ops.convert_to_numpy(variable) for variable in self.step.variables]
+        if not all(np.isfinite(array).all() for array in arrays[: len(self.whole.variables)]):
             return
-        save_state(self.run.last, self.step.variables, self.position)
+        save_state(self.run.last, arrays, self.position)
         self.saved = time.monotonic()
 
     def _progress(self, done: int, total: int, what: str) -> None:
