@@ -120,7 +120,7 @@ def _turn(run: Run, pool: list[str], wanted: Callable[[], str | None], told: Rep
     def waits(place: queue.Place) -> None:
         run.write_status(state="queued", **place.status, **whereabouts())
         told.note(
-            f"waiting for {place.waits_for}: a device trains one run at a time (Ctrl-C or `runs stop {run.id}` ends the wait)"
+            f"{place.status['phase']}: a device trains one run at a time (Ctrl-C or `runs stop {run.id}` ends the wait)"
         )
 
     with queue.turn(run.path, pool, wanted=wanted, waits=waits) as turn:
