@@ -11,17 +11,17 @@ from typing import Any
 
 import yaml
 
-from segmodels.errors import UserError
+from segmodels.cli_runs import add_devices
+from segmodels.errors import UserError, takes_auto
 from segmodels.models.architectures import implied_options
 from segmodels.named_recipes import NAMED_RECIPES, named_recipe
 from segmodels.recipe import Recipe
 from segmodels.terminal import Terminal, table
 
-#: Fields that `none` on the command line takes out of the recipe that was the start.
-MAY_BE_NONE = (
-    "limit", "class_weights", "ema", "clip_norm", "early_stopping", "layer_decay", "auxiliary_weight", "tile_stride",
-    "warm_up_epochs", "split_file",
-)  # fmt: skip
+#: Fields that `none` on the command line takes out of the recipe that was the start; as weights it is a value.
+MAY_BE_NONE = {
+    name for name, field in Recipe.model_fields.items() if types.NoneType in typing.get_args(field.annotation)
+} - {"weights"}
 #: Fields that have a value of their own for what another field says, and that field.
 FOLLOWS = {"weight_decay": "optimizer", "adversarial_weight": "architecture", "sampling": "data"}
 
@@ -32,6 +32,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     recipes.add_argument("name", metavar="NAME", nargs="?", help="print this one, as a file that --recipe takes")
     rates = add(verbs, "rate-test", _rate_test, "find a learning rate: train some steps while it rises")
     add_fields(rates)
+    add_devices(rates)
     rates.add_argument("--steps", type=int, default=100, metavar="N", help="default: 100")
     rates.add_argument("--lowest", type=float, default=1e-6, metavar="X", help="default: 1e-6")
     rates.add_argument("--highest", type=float, default=1.0, metavar="X", help="default: 1")
@@ -111,7 +112,7 @@ def _metavar(annotation: Any) -> str:
     if typing.get_origin(annotation) is typing.Literal:
         return "|".join(str(value) for value in typing.get_args(annotation))
     kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    if "auto" in str(annotation):
+    if takes_auto(annotation):
         return "N|auto"
     names = {int: "N", float: "X", bool: "true|false", str: "NAME"}
     return next((names[kind] for kind in kinds if kind in names), "X,X,…")
@@ -130,14 +131,19 @@ def _recipes(parsed: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _rate_test(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.training.preflight import check
     from segmodels.training.rate_test import rate_test
 
     recipe = recipe_of(parsed)
-    check(recipe)
     terminal = Terminal()
     try:
-        found = rate_test(recipe, steps=parsed.steps, lowest=parsed.lowest, highest=parsed.highest, reporter=terminal)
+        found = rate_test(
+            recipe,
+            steps=parsed.steps,
+            lowest=parsed.lowest,
+            highest=parsed.highest,
+            reporter=terminal,
+            devices=parsed.devices,
+        )
     finally:
         terminal.close()
     shown = max(1, len(found["rates"]) // 20)

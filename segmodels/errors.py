@@ -5,14 +5,11 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, get_args
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
-
-
-#: What pydantic calls the kinds that a field with several may be of.
-_KINDS = ("constrained-int", "literal['auto']", "tuple[float, ...]", "str")
 
 
 class UserError(Exception):
@@ -35,9 +32,7 @@ def choose(what: str, name: str, known: Sequence[str]) -> str:
 def explain(error: ValidationError, what: str, model: type[BaseModel]) -> UserError:
     """Turn a pydantic error into one line on the first thing wrong: the field, its value, and what is allowed."""
     first = error.errors()[0]
-    # Of a field that may be of several kinds, pydantic also says which kind it tried.
-    parts = [part for part in first["loc"] if part not in _KINDS]
-    field = ".".join(str(part) for part in parts)
+    field = ".".join(str(part) for part in _place(model, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         known = [] if "." in field else list(model.model_fields)
@@ -62,6 +57,21 @@ def bounds(model: type[BaseModel], field: str) -> dict[str, float]:
     return {name: found[name] for name in names if name in found}
 
 
+def takes_auto(annotation: Any) -> bool:
+    """Whether a field is a number, or `auto`."""
+    kinds = get_args(annotation)
+    return any(get_origin(kind) is Literal and get_args(kind) == ("auto",) for kind in kinds)
+
+
+def _place(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where pydantic saw an error, without the kind that it tried of a field that may be of several."""
+    if loc and loc[0] in model.model_fields:
+        kinds = get_args(model.model_fields[str(loc[0])].annotation)
+        if (NoneType in kinds and len(kinds) > 2) or any(get_origin(kind) is Literal for kind in kinds):
+            return loc[:1]
+    return loc
+
+
 def _range(model: type[BaseModel], field: str) -> str | None:
     """What a bounded number may be, in words, or None for any other field."""
     if not (limits := bounds(model, field)):
@@ -69,6 +79,7 @@ def _range(model: type[BaseModel], field: str) -> str | None:
     words = {"ge": "at least {}", "gt": "greater than {}", "le": "at most {}", "lt": "less than {}"}
     words["multiple_of"] = "a multiple of {}"
     annotation = model.model_fields[field].annotation
-    kind = "a whole number" if annotation in (int, "int", int | None) or "auto" in str(annotation) else "a number"
-    other = "auto, or " if "auto" in str(annotation) else ""
+    auto = takes_auto(annotation)
+    kind = "a whole number" if annotation in (int, "int", int | None) or auto else "a number"
+    other = "auto, or " if auto else ""
     return f"must be {other}{kind}, " + " and ".join(words[name].format(value) for name, value in limits.items())

@@ -19,6 +19,7 @@ import pytest
 from segmodels.recipe import Recipe
 from segmodels.training import queue
 from segmodels.training.runs import Run, list_runs
+from segmodels.training.tickets import queue_folder
 
 
 class Interrupted(Exception):
@@ -81,12 +82,12 @@ def go(*runs: Run) -> None:
 
 def times(run: Run) -> dict[str, Any]:
     """When a run, once it has finished, began and ended, and which GPU it saw."""
-    wait(lambda: run.state == "finished")
+    wait(lambda: run.state == "finished" and not run.locked())
     return json.loads((run.path / "times.json").read_text())
 
 
-def tickets() -> list[Path]:
-    return sorted(queue.queue_folder().glob("*.json"))
+def ticket_files() -> list[Path]:
+    return sorted(queue_folder().glob("*.json"))
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def stand_ins(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Launched runs have stand-ins for trainers, which are gone afterwards."""
     monkeypatch.setattr("segmodels.training.launch.start", start)
     yield
-    for path in tickets():
+    for path in ticket_files():
         path.unlink()  # whoever waits ends
     go(*list_runs())
     wait(lambda: not any(run.locked() for run in list_runs()))

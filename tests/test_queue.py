@@ -21,12 +21,13 @@ import pytest
 from segmodels.errors import UserError
 from segmodels.recipe import Recipe
 from segmodels.training import launch as launching
-from segmodels.training import queue
+from segmodels.training import queue, tickets
 from segmodels.training.launch import launch, relaunch, revive
 from segmodels.training.runs import ALIVE, Run
+from segmodels.training.tickets import Ticket, queue_folder
 from tests import stand_in
 from tests.conftest import ROOT
-from tests.stand_in import go, tickets, times, wait
+from tests.stand_in import go, ticket_files, times, wait
 
 RECIPE = Recipe(data="toy-pets", image_size=32, limit=8, epochs=1, options={"width": 4, "depth": 2})
 #: Seconds after the end of a run in which the next one begins.
@@ -73,7 +74,7 @@ def test_runs_come_one_after_another_in_order(three: list[Run]) -> None:
     seen = [times(run) for run in three]
     for before, after in pairwise(seen):
         assert 0 <= after["began"] - before["ended"] < SOON
-    assert tickets() == []
+    assert ticket_files() == []
     assert "waiting" not in first.log()
     assert not {"place", "waiting_for"} & {key for key, value in third.status().items() if value}
 
@@ -146,7 +147,7 @@ def test_who_waits_can_be_paused_stopped_and_deleted(three: list[Run], alive: bo
     assert second.wait(10) == "paused"
     third.delete()
     assert not third.path.exists()
-    assert len(tickets()) == 1
+    assert len(ticket_files()) == 1
     with pytest.raises(UserError, match="stop it first"):
         first.delete()
     relaunch(second)
@@ -172,7 +173,7 @@ def test_a_run_in_a_terminal_waits_and_says_for_whom(stand_ins: None, home: Path
         assert process.stdout.read().startswith("stopped: ")
         assert process.stderr.read() == ""
     assert mine.state == "stopped"
-    assert len(tickets()) == 1
+    assert len(ticket_files()) == 1
     with stand_in.start(["train", "--resume", str(mine.path)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert first.id in process.stderr.readline()
@@ -193,7 +194,7 @@ def test_a_trainer_that_fails_at_once_has_failed(stand_ins: None, monkeypatch: p
     run = launch(RECIPE)
     wait(lambda: run.state == "failed")
     assert run.status()["error"] == "no module named x"
-    assert tickets() == []
+    assert ticket_files() == []
     assert revive() == []
 
 
@@ -211,7 +212,7 @@ def test_a_trainer_that_never_arrives_is_not_started_for_ever(
     run = launch(RECIPE)
     monkeypatch.delenv("KERAS_BACKEND")
     assert revive() == [], "it may still arrive"
-    monkeypatch.setattr(queue, "START_GRACE", 0.0)
+    monkeypatch.setattr(tickets, "START_GRACE", 0.0)
     for _ in range(6):
         revive()
     assert len(begun) == queue.STARTS
@@ -219,7 +220,7 @@ def test_a_trainer_that_never_arrives_is_not_started_for_ever(
     assert begun[-1]["variables"]["KERAS_BACKEND"] == "jax", "as it was where it was launched"
     assert begun[-1]["variables"]["SEGMODELS_HOME"] == str(home)
     assert run.state == "failed"
-    assert tickets() == []
+    assert ticket_files() == []
 
 
 def test_each_device_has_its_own_run_and_nobody_is_passed(home: Path) -> None:
@@ -249,12 +250,12 @@ def test_each_device_has_its_own_run_and_nobody_is_passed(home: Path) -> None:
 def test_nobody_is_passed_whoever_looks_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random lines, looked at in random order: each device has one run, none idles while somebody could use it, and who
     takes one leaves another free for each who came before."""
-    monkeypatch.setattr(queue.Ticket, "alive", property(lambda _: True))
+    monkeypatch.setattr(Ticket, "alive", property(lambda _: True))
     chance = random.Random(0)
     devices = ("one", "two", "three")
     for _ in range(100):
         pools = [tuple(chance.sample(devices, chance.randint(1, 3))) for _ in range(chance.randint(1, 7))]
-        line = [queue.Ticket(number, f"/{number}", pool) for number, pool in enumerate(pools)]
+        line = [Ticket(number, f"/{number}", pool) for number, pool in enumerate(pools)]
         while line:
             for index in chance.sample(range(len(line)), len(line)) * 2:  # twice: the first look may have been too soon
                 mine = line[index]
@@ -271,12 +272,12 @@ def test_nobody_is_passed_whoever_looks_first(home: Path, monkeypatch: pytest.Mo
 
 
 def test_damaged_tickets_and_runs_that_are_gone_hold_up_nobody(home: Path) -> None:
-    queue.queue_folder().mkdir(parents=True)
+    queue_folder().mkdir(parents=True)
     for number, text in enumerate(
         ("", "[]", "{}", '{"run": 3, "devices": "cpu"}', '{"run": "/nowhere", "devices": ["cpu"]}')
     ):
-        (queue.queue_folder() / f"{number:08d}.json").write_text(text)
-    (queue.queue_folder() / "note.json").write_text('{"run": "/nowhere", "devices": ["cpu"]}')
+        (queue_folder() / f"{number:08d}.json").write_text(text)
+    (queue_folder() / "note.json").write_text('{"run": "/nowhere", "devices": ["cpu"]}')
     run = Run.create(RECIPE)
     with run.lock(), queue.turn(run.path, ["cpu"], wanted=lambda: None, waits=lambda _: None) as turn:
         assert turn.device == "cpu"

@@ -10,7 +10,10 @@ import pytest
 
 from segmodels.errors import UserError
 from segmodels.recipe import Recipe
+from segmodels.training import queue
 from segmodels.training.rate_test import rate_test, smoothed, suggested_rate
+from segmodels.training.reporter import Reporter
+from segmodels.training.runs import Run
 
 
 def test_it_raises_the_rate_until_the_loss_breaks(home: Path, tiny: dict[str, Any]) -> None:
@@ -24,6 +27,23 @@ def test_it_raises_the_rate_until_the_loss_breaks(home: Path, tiny: dict[str, An
     assert min(losses) < losses[0] * 0.9
     assert 1e-4 < found["suggested"] < 1
     assert list(home.glob("runs/*")) == []
+    assert list(home.glob("queue/*.json")) == []
+
+
+def test_it_waits_for_a_run_that_has_the_device(home: Path, tiny: dict[str, Any]) -> None:
+    run = Run.create(Recipe(**tiny))
+    with run.lock(), queue.turn(run.path, ["cpu"], wanted=lambda: None, waits=lambda _: None):
+
+        class Told(Reporter):
+            def note(self, text: str) -> None:
+                assert text == f"waiting for {run.id}"
+                waited.append(queue.ahead(["cpu"]).waits_for)
+                queue.leave(run.path)
+
+        waited: list[str | None] = []
+        found = rate_test(Recipe(**tiny), steps=20, reporter=Told())
+    assert waited == ["rate-test"], "who comes later waits for the test"
+    assert found["rates"]
 
 
 def test_a_running_mean_is_corrected_for_its_start() -> None:

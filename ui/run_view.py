@@ -67,7 +67,7 @@ def _head(run: Run, status: dict[str, Any]) -> None:
     icon, colour = BADGES.get(state, (":material/help:", "gray"))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(state, icon=icon, color=colour)  # type: ignore[arg-type]
-        st.caption(f"{plain(run.id)} · {plain(str(status.get('device') or 'waiting for a device'))}")
+        st.caption(f"{plain(run.id)} · {plain(_device(status))}")
     if status.get("error"):
         st.error(plain(str(status["error"])), icon=":material/error:")
     epochs, epoch, steps = status.get("epochs", 1), status.get("epoch", 0), status.get("steps_per_epoch")
@@ -79,6 +79,12 @@ def _head(run: Run, status: dict[str, Any]) -> None:
         text = f"{status.get('phase', 'starting')} · epoch {epoch} of {epochs}"
         text += f" · {duration(left)} left" if left else ""
         st.progress(min(1.0, done), plain(text))
+
+
+def _device(status: dict[str, Any]) -> str:
+    """What it runs on, in which precision, and whether the step is compiled as a whole."""
+    parts = [status.get("device") or "waiting for a device", status.get("precision"), status.get("xla") and "XLA"]
+    return ", ".join(str(part) for part in parts if part)
 
 
 def _waiting(status: dict[str, Any]) -> str:

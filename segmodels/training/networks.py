@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from segmodels.backend import backend_name, clear, keras
+from segmodels.data.dataset import ClassLabel
+from segmodels.data.datasets import portable_name
 from segmodels.data.prepared import Prepared
+from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, Spec, input_spec
 from segmodels.models.architectures import published
 from segmodels.models.build import build
 from segmodels.recipe import Recipe
@@ -47,3 +52,17 @@ def freeze(model: keras.Model, frozen: bool) -> None:
     for layer in model.layers:
         if layer.name == "backbone":
             layer.trainable = not frozen
+
+
+def spec_of(recipe: Recipe, labels: Sequence[ClassLabel]) -> Spec:
+    """What a checkpoint says of the network: how to build it, what its classes are, and how it was trained."""
+    return Spec(
+        format=1,
+        architecture=ArchitectureSpec(
+            name=recipe.architecture, backbone=recipe.backbone, classes=len(labels), options=recipe.options
+        ),
+        classes=[ClassSpec(name=label.name, colour=label.colour) for label in labels],
+        input=input_spec(recipe.sampling, recipe.image_size),
+        # A folder of this machine says nothing elsewhere.
+        recipe=recipe.model_dump(mode="json") | {"root": None, "split_file": None, "data": portable_name(recipe.data)},
+    )

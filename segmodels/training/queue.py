@@ -10,76 +10,19 @@ whoever looks next starts it again in its old place (`launch.revive`).
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-from pydantic.dataclasses import dataclass
-
-from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json, sweep, write_json
-from segmodels.home import home
+from segmodels.files import sweep
+from segmodels.training.tickets import Ticket, next_number, queue_folder, tickets, whole_line
 
 #: Seconds between two looks of a waiting process.
 POLL = 0.5
-#: Seconds that a started process has to arrive in the line before it counts as lost.
-START_GRACE = 60.0
 #: How often a process is started that never arrives.
 STARTS = 3
-#: What of the environment a run needs to be the same when somebody else starts it again.
-_VARIABLES = ("KERAS_BACKEND", "SEGMODELS_DATA", "SEGMODELS_WEIGHTS_DIR")
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """A run's place in the line.
-
-    Attributes:
-        number: the order; a run that comes later has a higher one.
-        run: its directory.
-        devices: keys of those that it may use, in the order of its preference.
-        device: the one that it has; None while it waits.
-        launched: it has a process of its own, which others may start again; else it belongs to a terminal.
-        arrived: its process has come as far as the line.
-        starts: how often its process was started without arriving.
-        started: when it was last, in seconds since 1970.
-        folder: the working directory of whoever launched it.
-        variables: what of their environment it needs.
-    """
-
-    number: int
-    run: str
-    devices: tuple[str, ...]
-    device: str | None = None
-    launched: bool = False
-    arrived: bool = False
-    starts: int = 0
-    started: float = field(default_factory=time.time)
-    folder: str = field(default_factory=os.getcwd)
-    variables: dict[str, str] = field(
-        default_factory=lambda: {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-    )
-
-    @property
-    def path(self) -> Path:
-        return queue_folder() / f"{self.number:08d}.json"
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process is at work."""
-        return is_held(Path(self.run) / "lock")
-
-    @property
-    def starting(self) -> bool:
-        """Whether its process was started and may still arrive."""
-        return self.launched and not self.arrived and abs(time.time() - self.started) < START_GRACE
-
-    def save(self) -> None:
-        write_json(self.path, asdict(self))
 
 
 @dataclass(frozen=True)
@@ -106,10 +49,6 @@ class Turn:
     stays: bool = False
 
 
-def queue_folder() -> Path:
-    return home() / "queue"
-
-
 def join(run: Path, devices: Sequence[str], *, launched: bool) -> Place:
     """Put a run at the end of the line.
 
@@ -118,9 +57,9 @@ def join(run: Path, devices: Sequence[str], *, launched: bool) -> Place:
         devices: keys of those that it may use, in the order of its preference.
         launched: whether its process is started by the caller and may be started again; else it is the caller's own.
     """
-    with _line() as line:
+    with whole_line() as line:
         sweep(queue_folder())
-        ticket = Ticket(_next(line), str(run), tuple(devices), launched=launched, arrived=not launched, starts=1)
+        ticket = Ticket(next_number(line), str(run), tuple(devices), launched=launched, arrived=not launched, starts=1)
         ticket.save()
         return _place(ticket, line)
 
@@ -145,7 +84,7 @@ def turn(
         while True:
             if reason := wanted():
                 # A machine that shuts down says "signal" to everyone: what was launched goes on when it is up again.
-                stays = reason == "signal" and any(ticket.launched for ticket in _tickets(run))
+                stays = reason == "signal" and any(ticket.launched for ticket in tickets(run))
                 yield Turn(reason=reason, stays=stays)
                 return
             now = _look(run)
@@ -166,7 +105,7 @@ def turn(
 
 def leave(run: Path) -> None:
     """Take a run out of the line, or free its device."""
-    for ticket in _tickets(run):
+    for ticket in tickets(run):
         ticket.path.unlink(missing_ok=True)
 
 
@@ -176,7 +115,7 @@ def lost() -> tuple[list[Ticket], list[Ticket]]:
     if not any(queue_folder().glob("*.json")):
         return [], []
     again, hopeless = [], []
-    with _line() as line:
+    with whole_line() as line:
         for ticket in line:
             if ticket.device is not None or ticket.starting or ticket.alive:
                 continue
@@ -192,14 +131,14 @@ def lost() -> tuple[list[Ticket], list[Ticket]]:
 
 def waiting(run: Path) -> Ticket | None:
     """The ticket of a run that stands in line; None of any other."""
-    return next((ticket for ticket in _tickets(run) if ticket.device is None), None)
+    return next((ticket for ticket in tickets(run) if ticket.device is None), None)
 
 
 def withdraw(run: Path) -> bool:
     """Take a run out of the line whose process is gone; False of any other, which leaves by itself when asked to."""
     if waiting(run) is None:
         return False
-    with _line():
+    with whole_line():
         ticket = waiting(run)
         if ticket is None or ticket.starting or ticket.alive:
             return False
@@ -209,31 +148,18 @@ def withdraw(run: Path) -> bool:
 
 def at_work() -> dict[str, str]:
     """The id of the run on each device that has one."""
-    return {ticket.device: Path(ticket.run).name for ticket in _tickets() if ticket.device and ticket.alive}
+    return {ticket.device: Path(ticket.run).name for ticket in tickets() if ticket.device and ticket.alive}
 
 
 def ahead(devices: Sequence[str]) -> Place:
     """Where a run would stand that came now and could use these devices; its `device` is one that is free."""
-    line = _tickets()
-    return _place(Ticket(_next(line), "", tuple(devices)), line)
-
-
-def is_held(path: Path) -> bool:
-    """Whether a process holds the lock of this file."""
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
-        return True
-    lock.release()
-    return False
+    line = tickets()
+    return _place(Ticket(next_number(line), "", tuple(devices)), line)
 
 
 def _arrive(run: Path, devices: Sequence[str]) -> None:
     """Say that the run's process is there; one that nobody put in line comes to its end."""
-    with _line() as line:
+    with whole_line() as line:
         mine = [ticket for ticket in line if ticket.run == str(run)]
         if mine:
             replace(mine[0], device=None, arrived=True, starts=0).save()
@@ -243,7 +169,7 @@ def _arrive(run: Path, devices: Sequence[str]) -> None:
 
 def _look(run: Path) -> Place | None:
     """A run's place now; its device is taken with that. None where it has no ticket any more."""
-    with _line() as line:
+    with whole_line() as line:
         mine = next((ticket for ticket in line if ticket.run == str(run)), None)
         if mine is None:
             return None
@@ -269,40 +195,3 @@ def _place(mine: Ticket, line: list[Ticket]) -> Place:
     waiting = [ticket for ticket in waiting if set(ticket.devices) & set(mine.devices)]
     last = waiting[-1:] or having
     return Place(None, len(having) + len(waiting), " or ".join(Path(ticket.run).name for ticket in last))
-
-
-def _next(line: list[Ticket]) -> int:
-    return line[-1].number + 1 if line else 1
-
-
-def _tickets(run: Path | None = None) -> list[Ticket]:
-    """The tickets in their order, or those of one run; a damaged one counts for nothing."""
-    found = []
-    for path in sorted(queue_folder().glob("*.json")):
-        with suppress(UserError, TypeError, ValueError):
-            found.append(Ticket(**{**read_json(path), "number": int(path.stem)}))
-    return [ticket for ticket in found if run is None or ticket.run == str(run)]
-
-
-@contextmanager
-def _line() -> Iterator[list[Ticket]]:
-    """The tickets, for nobody else to change meanwhile, without those whose run is over."""
-    folder = queue_folder()
-    with explain_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        try:
-            lock.acquire(timeout=30)
-        except Timeout:
-            raise UserError(f"{folder / 'lock'} is held by a process that hangs: end that, and try again") from None
-    try:
-        line = []
-        for ticket in _tickets():
-            done = ticket.device is not None or not ticket.launched
-            if (done and not ticket.alive) or not (Path(ticket.run) / "recipe.json").is_file():
-                ticket.path.unlink(missing_ok=True)
-            else:
-                line.append(ticket)
-        yield line
-    finally:
-        lock.release()

@@ -5,15 +5,20 @@ Smith 2017, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.0
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segmodels.data.loader import Loader
-from segmodels.data.prepare import prepare
+from segmodels.device import choose_for_this_process, claim
 from segmodels.errors import UserError
 from segmodels.recipe import Recipe
+from segmodels.training import queue
+from segmodels.training.preflight import check
 from segmodels.training.reporter import Reporter
+from segmodels.training.runs import Run
 
 #: The test ends early where the smoothed loss is so many times its least.
 BROKEN = 4.0
@@ -28,11 +33,20 @@ def rate_test(
     lowest: float = 1e-6,
     highest: float = 1.0,
     reporter: Reporter | None = None,
+    devices: str | None = None,
 ) -> dict[str, Any]:
     """Train for some steps at rates that rise from `lowest` to `highest`, each the same factor above the one before.
 
-    Nothing is kept but the answer. The backbone takes its share of each rate, as in a training; a discriminator takes
-    no part.
+    Nothing is kept but the answer. It waits first while runs have the device, and they wait for it. The backbone takes
+    its share of each rate, as in a training; a discriminator takes no part.
+
+    Args:
+        recipe: what to train.
+        steps: how many rates to try, 20 or more.
+        lowest: the first of them.
+        highest: the last, up to 10; the test ends before it where the loss breaks.
+        reporter: told how it goes; by default nobody.
+        devices: which it may use, as `choose_devices` reads it; the first that is free is taken.
 
     Returns:
         `rates` and `losses` of the steps that were made, `smoothed`, a running mean of the losses corrected for its
@@ -40,48 +54,56 @@ def rate_test(
         least.
 
     Raises:
-        UserError: under 20 steps, rates in the wrong order, or data that is not there.
+        UserError: under 20 steps, rates in the wrong order, data or a device that is not there.
     """
-    from segmodels.training.losses import make_loss
-    from segmodels.training.networks import build_networks
-    from segmodels.training.settle import settled
-    from segmodels.training.step import make_step
-
     if steps < 20:
         raise UserError(f"steps={steps}: a rate test needs 20 or more")
     if not 0 < lowest < highest <= 10:
         raise UserError(f"rates from {lowest:g} to {highest:g}: they must rise, above 0 and up to 10")
+    pool = [each.key for each in choose_for_this_process(devices)]
+    check(recipe)
     reporter = reporter or Reporter()
-    dataset = recipe.dataset()
-    train = prepare(
-        dataset, "train", recipe.image_size, tiling=recipe.tiling, limit=recipe.limit, progress=reporter.progress
-    )
-    recipe = recipe.model_copy(update=settled(recipe, train))
-    assert isinstance(recipe.batch_size, int)
-    assert not isinstance(recipe.class_weights, str)
-    loss = make_loss(recipe.loss, recipe.class_weights, background=dataset.background)
-    loader = Loader(
-        train, recipe.batch_size, seed=recipe.seed, augment=recipe.augment,
-        maps=lambda masks: loss.maps(masks, len(dataset.classes)),
-    )  # fmt: skip
-    _, network = build_networks(recipe, train)
-    step = make_step(network, loss, recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(recipe, Path(folder) / "rate-test")
+        with (
+            run.lock(),
+            queue.turn(
+                run.path, pool, wanted=lambda: None, waits=lambda place: reporter.note(str(place.status["phase"]))
+            ) as turn,
+        ):
+            if turn.device is None:
+                raise UserError("the rate test was taken out of the queue: start it again")
+            claim(turn.device)
+            rates, losses = _raise(recipe, np.geomspace(lowest, highest, steps), reporter)
+    if len(rates) < 4:
+        raise UserError(f"the loss broke within {len(rates) + 1} steps, at a rate of {lowest:g}: begin lower")
+    mean = smoothed(losses)
+    return {"rates": rates, "losses": losses, "smoothed": mean, "suggested": suggested_rate(rates, mean)}
+
+
+def _raise(recipe: Recipe, planned: np.ndarray, reporter: Reporter) -> tuple[list[float], list[float]]:
+    """Train a step at each rate, until the loss breaks: the rates that were used, and their losses."""
+    # They load Keras: only now, with a device held.
+    from segmodels.training.networks import build_networks
+    from segmodels.training.step import make_step
+    from segmodels.training.training_set import training_set
+
+    found = training_set(recipe, recipe.dataset(), reporter.progress)
+    _, network = build_networks(found.recipe, found.data)
+    step = make_step(network, found.loss, found.recipe)
     rates: list[float] = []
     losses: list[float] = []
-    for rate, (images, masks, *maps) in zip(np.geomspace(lowest, highest, steps), _endless(loader), strict=False):
+    for rate, (images, masks, *maps) in zip(planned, _endless(found.loader), strict=False):
         value = float(step.train(images, masks, maps, float(rate)).loss)
         if not np.isfinite(value):
             break
         rates.append(float(rate))
         losses.append(value)
-        reporter.progress(len(rates), steps, "raising the learning rate")
+        reporter.progress(len(rates), len(planned), "raising the learning rate")
         mean = smoothed(losses)
-        if len(mean) > steps // 5 and mean[-1] > BROKEN * min(mean):
+        if len(mean) > len(planned) // 5 and mean[-1] > BROKEN * min(mean):
             break
-    if len(rates) < 4:
-        raise UserError(f"the loss broke within {len(rates) + 1} steps, at a rate of {lowest:g}: begin lower")
-    mean = smoothed(losses)
-    return {"rates": rates, "losses": losses, "smoothed": mean, "suggested": suggested_rate(rates, mean)}
+    return rates, losses
 
 
 def _endless(loader: Loader) -> Any:

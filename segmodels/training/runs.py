@@ -25,7 +25,8 @@ from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, slug, sweep, user_path, whole, write_json
 from segmodels.home import home
 from segmodels.recipe import Recipe
-from segmodels.training.queue import START_GRACE, is_held, waiting, withdraw
+from segmodels.training.queue import waiting, withdraw
+from segmodels.training.tickets import START_GRACE, is_held
 
 #: States in which a trainer should be alive; if its lock is free it was interrupted.
 ALIVE = ("queued", "running")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,24 @@ from segmodels.errors import UserError
 from segmodels.files import read_json, write_json
 from segmodels.recipe import Recipe
 from segmodels.training.memory import fitting_batch_size
-from segmodels.training.runs import Run
 
 #: Units of training whose masks are counted at once.
 CHUNK = 64
 
 
-def settle(recipe: Recipe, run: Run, train: Prepared) -> Recipe:
-    """The recipe with its precision, class weights and batch size as values; `settled.json` keeps them.
+def settle(recipe: Recipe, train: Prepared, path: Path | None = None) -> Recipe:
+    """The recipe with its precision, class weights and batch size as values.
 
     `class_weights` come from the masks to train on, with mean 1 over the classes that occur in them.
+
+    Args:
+        path: the file that keeps them, and from which they are taken where it is there.
+
+    Raises:
+        UserError: the file is damaged.
     """
-    path = run.path / "settled.json"
+    if path is None:
+        return recipe.model_copy(update=settled(recipe, train))
     if not path.exists():
         write_json(path, settled(recipe, train))
     try:

@@ -49,7 +49,7 @@ class Step(ABC):
         objective: the loss to train by.
         loss: the loss to evaluate by, which takes logits alone.
         averages: where the mean of the weights is kept too.
-        xla: whether TensorFlow compiles with XLA.
+        xla: whether TensorFlow compiles with XLA; JAX always does.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ def make_step(
 
     keywords: dict[str, Any] = {
         "averages": averages,
-        "xla": recipe.xla == "on" or (recipe.xla == "auto" and device().xla),
+        "xla": backend_name() == "jax" or recipe.xla == "on" or (recipe.xla == "auto" and device().xla),
         **({"adversary": adversary} if adversary else {}),
     }
     kind = _step_type(adversarial=adversary is not None)

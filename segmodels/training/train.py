@@ -62,7 +62,7 @@ def train(
         with _Status(run) as status:
             from segmodels.training.trainer import Interrupted, Trainer  # loads Keras: only now, with a device held
 
-            status.update(device=_device(run.recipe), backend=_versions())
+            status.update(device=_device(), backend=_versions())
             told.note(f"{run.id} on {status.fields['device']}, {status.fields['backend']}")
             trainer = None
             try:
@@ -227,11 +227,10 @@ def _standard_error_is(path: Path) -> bool:
         return False
 
 
-def _device(recipe: Recipe) -> str:
-    """The device of the engine that is loaded now, and what it computes in."""
+def _device() -> str:
+    """The device of the engine that is loaded now."""
     found, kind = device(), "gpu" if _on_gpu() else "cpu"
-    precision = found.precision if recipe.precision == "auto" else recipe.precision
-    return f"{found if found.kind == kind else kind}, {precision}"
+    return str(found) if found.kind == kind else kind
 
 
 def _on_gpu() -> bool:

@@ -10,28 +10,19 @@ from typing import Any
 import numpy as np
 
 from segmodels.backend import ops
-from segmodels.data.dataset import SPLITS, Dataset
-from segmodels.data.datasets import portable_name
-from segmodels.data.loader import Loader
-from segmodels.data.prepare import prepare
-from segmodels.data.split import write_split
-from segmodels.data.tiles import Tiling
 from segmodels.errors import UserError
 from segmodels.evaluation.confusion import ConfusionMatrix
-from segmodels.files import read_json
-from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, Spec, input_spec
 from segmodels.recipe import Recipe
 from segmodels.training.adversarial import make_adversary
 from segmodels.training.averages import Averages
-from segmodels.training.losses import make_loss
-from segmodels.training.networks import build_networks, freeze
+from segmodels.training.networks import build_networks, freeze, spec_of
 from segmodels.training.records import Samples, append_row, copy_history, keep_rows
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from segmodels.training.schedule import learning_rate, plateaus
-from segmodels.training.settle import settle
 from segmodels.training.state import Position, drop_previous, load_state, save_state
 from segmodels.training.step import Result, Step, make_step
+from segmodels.training.training_set import in_kept_split, training_set, validation_set
 from segmodels.training.validation import Validated, keep_best, validate
 
 #: Seconds between two saves of `last/` within an epoch: what a killed process loses at most.
@@ -88,6 +79,7 @@ class Trainer:
             validation_images=len(self.validation),
             batch_size=self.loader.batch_size,
             precision=self.recipe.precision,
+            xla=self.step.xla,
         )
         for note in keep_rows(run, self.position.epoch, self.position.step):
             reporter.note(note)
@@ -121,54 +113,22 @@ class Trainer:
         return position.epoch - max(position.best_epoch, self.recipe.freeze_epochs) >= patience
 
     def _load_data(self) -> None:
-        recipe = self.recipe
         self.update(phase="preparing the data")
-        dataset = self._dataset()
+        dataset = in_kept_split(self.recipe, self.run.path / "split.json")
         self.labels = dataset.classes
-        size, tiling = recipe.image_size, recipe.tiling
-        # Of the tiles to validate on each pixel lies in just one: none counts twice, and what is filled up is ignored.
-        once = tiling and Tiling(size, stride=size, edge="pad")
-        self.train = prepare(dataset, "train", size, tiling=tiling, limit=recipe.limit, progress=self._progress)
-        self.validation = prepare(dataset, "validation", size, tiling=once, progress=self._progress)
+        self.validation = validation_set(self.recipe, dataset, self._progress)
+        learned = training_set(self.recipe, dataset, self._progress, settled=self.run.path / "settled.json")
+        self.recipe, self.train, self.loss, self.loader = learned.recipe, learned.data, learned.loss, learned.loader
         for data in (self.train, self.validation):
             for skipped in data.skipped:
                 self.reporter.note(f"skipped in {data.split}: {skipped['reason']}")
-        self.recipe = recipe = settle(recipe, self.run, self.train)
-        assert isinstance(recipe.batch_size, int)
-        assert not isinstance(recipe.class_weights, str)
-        self.loss = make_loss(recipe.loss, recipe.class_weights, background=dataset.background)
-        self.loader = Loader(self.train, recipe.batch_size, seed=recipe.seed, augment=recipe.augment, maps=self._maps)
-        self.steps = self.loader.steps
+        recipe, self.steps = self.recipe, self.loader.steps
         phase = min(recipe.freeze_epochs or recipe.epochs, recipe.epochs - recipe.freeze_epochs)
         if recipe.accumulation > self.steps * phase:
             raise UserError(
                 f"recipe field accumulation={recipe.accumulation}: the run has {self.steps * phase} steps, too few for "
                 "one update; lower it, or train longer"
             )
-
-    def _dataset(self) -> Dataset:
-        """The data set in the run's own split, which is kept from the start: a picture that comes to the folder later
-        must not move others from one side to the other."""
-        path = self.run.path / "split.json"
-        if not path.exists():
-            dataset = self.recipe.dataset()
-            names = [label.name for label in dataset.classes]
-            write_split(path, {split: dataset.samples(split) for split in SPLITS}, classes=names)
-            return dataset
-        try:
-            dataset = self.recipe.model_copy(update={"split_file": str(path)}).dataset()
-        except UserError as error:
-            raise UserError(f"{error} (the data has changed since the run began: begin a new one)") from None
-        before, now = read_json(path).get("classes"), [label.name for label in dataset.classes]
-        if before is not None and before != now:
-            raise UserError(
-                f"{self.recipe.data} now has the classes {', '.join(now)}, but when the run began they were "
-                f"{', '.join(map(str, before))}: put the labels back, or begin a new run"
-            )
-        return dataset
-
-    def _maps(self, masks: np.ndarray) -> tuple[np.ndarray, ...]:
-        return self.loss.maps(masks, len(self.labels))
 
     def _build(self, resume: bool) -> None:
         self.update(phase="building the network")
@@ -183,17 +143,7 @@ class Trainer:
         else:
             self.step = self._make_step(frozen=recipe.freeze_epochs > 0)
         self.samples = Samples(self.run, self.validation)
-        self.spec = Spec(
-            format=1,
-            architecture=ArchitectureSpec(
-                name=recipe.architecture, backbone=recipe.backbone, classes=len(self.labels), options=recipe.options
-            ),
-            classes=[ClassSpec(name=label.name, colour=label.colour) for label in self.labels],
-            input=input_spec(recipe.sampling, recipe.image_size),
-            # A folder of this machine says nothing elsewhere.
-            recipe=recipe.model_dump(mode="json")
-            | {"root": None, "split_file": None, "data": portable_name(recipe.data)},
-        )
+        self.spec = spec_of(recipe, self.labels)
         self.update(parameters=self.model.count_params())
 
     def _stand_at(self, position: Position) -> list[Any]:
@@ -321,7 +271,9 @@ class Trainer:
         self.update(phase="validating")
         with self.step.averaged():
             ask = self._ask_validating if whole else lambda: None
-            found = validate(self.step, self.validation, self.loader.batch_size, self.samples, maps=self._maps, ask=ask)
+            found = validate(
+                self.step, self.validation, self.loader.batch_size, self.samples, maps=self.loader.maps, ask=ask
+            )
             self._check_finite(found.loss, f"the validation of epoch {number}")
             mean_iou = found.confusion.figures()["mean_iou"]
             if mean_iou > position.best:
