@@ -12,6 +12,7 @@ from segmodels.device import device
 BENCHMARKS = {
     "startup": "import time, first paint of the home page, what the server process loads",
     "training": "a training step beside segmentation_models.pytorch, and what a run takes beside its steps",
+    "profile": "where the time of that step goes, by kind of operation",
     "throughput": "training images a second against a bare Keras loop of the same network",
     "augment": "augmentation and the loader at 256 px: images a second, and memory",
     "data": "preparing against a plain Pillow loop, an epoch over prepared data against decoding, memory",

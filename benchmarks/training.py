@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import BATCH, CLASSES, STEPS, median_seconds, peak_bytes, run_json
+from benchmarks.timing import BATCH, STEPS, median_seconds, peak_bytes, run_json, training_step
 
 SIZES, TURNS = (128, 256), 3
 
@@ -64,21 +64,7 @@ def main() -> None:
 
 def steps(size: int, precision: str) -> dict[str, Any]:
     """In this process: our steps alone."""
-    import numpy as np
-
-    from segmodels.backend import keras
-    from segmodels.models.build import build
-    from segmodels.recipe import Recipe
-    from segmodels.training.losses import make_loss
-    from segmodels.training.step import make_step
-
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
-    model = build("unet", classes=CLASSES, backbone="mobilenetv2")
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
-    masks = generator.integers(0, CLASSES, (BATCH, size, size), dtype=np.uint8)
-    step = make_step(model, make_loss("cross_entropy"), Recipe(data="toy-pets"))
-    seconds = median_seconds(lambda: float(step.train(images, masks, (), 1e-3).loss), 2 * STEPS)
+    seconds = median_seconds(training_step(size, precision), 2 * STEPS)
     return {"images_per_second": BATCH / seconds, "peak_bytes": peak_bytes()}
 
 
