@@ -123,10 +123,13 @@ def _recipes(parsed: argparse.Namespace) -> tuple[Any, str]:
         document = named_recipe(parsed.name).model_dump(mode="json")
         return document, yaml.safe_dump(document, sort_keys=False).rstrip()
     rows = [
-        {"name": name, "purpose": row.purpose, "published": row.published, "fields": row.fields}
+        {"name": name, "purpose": row.purpose, "published": row.published, "used": row.used, "fields": row.fields}
         for name, row in NAMED_RECIPES.items()
     ]
-    shown = [{**row, "published figures": row["published"]} for row in rows]
+    shown = [
+        {**row, "published figures": f"{row['published']} (on {row['used']})" if row["published"] else ""}
+        for row in rows
+    ]
     return rows, table(shown, ["name", "purpose", "published figures"])
 
 

@@ -16,7 +16,7 @@ def test_each_is_a_recipe_that_says_what_it_is_for(name: str) -> None:
     row, recipe = NAMED_RECIPES[name], named_recipe(name)
     assert 15 < len(row.purpose) < 110
     parse_augmentation(recipe.augment)
-    assert bool(row.published) == name.startswith("classic-")
+    assert bool(row.published) == bool(row.used) == name.startswith("classic-")
     assert Recipe(**recipe.model_dump()) == recipe
 
 

@@ -1,0 +1,59 @@
+"""`python -m benchmarks.classics [RECIPE …]`: five well-known systems under their own settings, on the data at hand.
+
+Trains each `classic-…` recipe, or those named, evaluates it on the test split, and prints a table with what the system
+published beside it, and how many pictures it had. The runs are kept in `SEGMODELS_HOME` under the names of their
+recipes: what is done is not done again, and what was interrupted goes on. All of them take days on a CPU.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import segmodels
+from segmodels.errors import UserError, choose
+from segmodels.named_recipes import NAMED_RECIPES, named_recipe
+from segmodels.terminal import Terminal
+from segmodels.training.runs import Run, is_run, runs_folder
+
+CLASSICS = [name for name in NAMED_RECIPES if name.startswith("classic-")]
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or CLASSICS
+    columns = ("recipe", "the system's data", "here: training, validation, test", "minutes", "test split", "published")
+    print(f"| {' | '.join(columns)} |")
+    print("|---|---|---|---|---|---|")
+    for name in chosen:
+        try:
+            print(_row(choose("classic recipe", name, CLASSICS)), flush=True)
+        except UserError as error:  # data or weights that are not there
+            print(f"| `{name}` | | | | {error} | |", flush=True)
+
+
+def _row(name: str) -> str:
+    path, terminal = runs_folder() / name, Terminal()
+    try:
+        if not is_run(path):
+            run = segmodels.train(named_recipe(name), run_dir=path, reporter=terminal)
+        elif (run := Run(path)).state != "finished":
+            run = segmodels.train(resume=run, reporter=terminal)
+        report = segmodels.evaluate(run.best, split="test", reporter=terminal)
+    finally:
+        terminal.close()
+    if run.state != "finished":
+        raise UserError(f"{run.state} after {run.status().get('epoch', 0)} epochs: the same command goes on")
+    dataset, status = run.recipe.dataset(), run.status()
+    counts = [f"{len(dataset.samples(split)):,}" for split in ("train", "validation", "test")]
+    tiles = f" ({status['images']:,} tiles)" if run.recipe.tiling else ""
+    minutes = sum(float(row["seconds"]) for row in run.history()) / 60
+    figures = {"loss": report["loss"], "accuracy": report["pixel_accuracy"], "mean IoU": report["mean_iou"]}
+    figures |= {"Dice": (report["instances"] or {}).get("dice", report["mean_dice"])}
+    figures |= {key: report[key] for key in ("f1", "recall", "precision")}
+    row = NAMED_RECIPES[name]
+    found = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
+    counted = f"{counts[0]}{tiles}, {counts[1]}, {counts[2]}"
+    return f"| `{name}` | {row.used} | {counted} | {minutes:.0f} | {found} | {row.published} |"
+
+
+if __name__ == "__main__":
+    main()
