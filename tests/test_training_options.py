@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from segmodels.training.runs import Run
 from segmodels.training.settle import count_pixels
 from segmodels.training.step import make_step
 from segmodels.training.train import train
+from tests.conftest import ROOT
 
 
 def pictures(count: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -236,6 +239,29 @@ def test_the_batch_is_the_largest_that_fits() -> None:
     for size, batch in zip(sizes[1:], batches[1:], strict=True):
         assert once + each * batch <= 0.8 * size
         assert batch == 32 or once + each * 2 * batch > 0.8 * size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "backbone", "options"),
+    [("unet", "mobilenetv2", {}), ("deeplabv3", "mobilenetv2", {"output_stride": 8}), ("segformer", "mit-b0", {})],
+)
+def test_a_training_stays_below_the_estimate(
+    architecture: str, backbone: str, options: dict[str, Any], home: Path
+) -> None:
+    """The most that its process ever held, to what is said to be enough for it: never more, and over half of it."""
+    network = {"architecture": architecture, "backbone": backbone, "weights": "none", "options": options}
+    recipe = Recipe(data="toy-pets", **network, image_size=384, limit=16, epochs=1)
+    program = (
+        "import resource, sys; import segmodels\n"
+        "segmodels.train(segmodels.Recipe.load(sys.argv[1]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+    )
+    recipe.save(home / "recipe.json")
+    command = [sys.executable, "-c", program, str(home / "recipe.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    once, each = training_bytes(recipe, 3)
+    assert 0.5 < int(done.stdout.split()[-1]) / (once + 8 * each) < 1
 
 
 def test_the_batch_that_was_found_stays(home: Path, tiny: dict[str, Any]) -> None:

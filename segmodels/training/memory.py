@@ -11,9 +11,10 @@ from segmodels.recipe import Recipe
 #: The largest batch that `auto` chooses: beyond it the same epochs make few updates, and larger is rarely faster.
 LARGEST = 32
 #: What an engine takes before any network, and the share of the rest that a training may count on.
-ENGINE_BYTES, USABLE = 1_500_000_000, 0.8
-#: Of the outputs of all layers: the backward pass holds them, and for a while their gradients.
-HELD = 2.0
+ENGINE_BYTES, USABLE = 1_200_000_000, 0.8
+#: Of the outputs of all layers: what of them and of their gradients is held at once. Steps on a CPU held 0.7 to 0.8 of
+#: them, 1.0 (PSPNet) and, the most, 1.5 (SegFormer; DeepLabv3 at output stride 8).
+HELD = 1.5
 
 
 def fitting_batch_size(recipe: Recipe, classes: int, *, most: int = LARGEST, available: int | None = None) -> int:
