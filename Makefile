@@ -14,8 +14,8 @@ IN_VENV = $(VENV)/bin/
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 LISTS = constraints.txt requirements-core.txt requirements-app.txt
 
-# The tests of one file stay in one process; two files at a time, whatever the machine has.
-PYTEST = $(IN_VENV)python -m pytest --numprocesses 2 --dist loadfile
+# Two processes, whatever the machine has: each begins with one half of the tests, and whoever is done first helps.
+PYTEST = $(IN_VENV)python -m pytest --numprocesses 2 --dist worksteal
 
 .PHONY: app test test-slow check format benchmarks chromium
 

@@ -340,6 +340,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_jax_computes_the_same(jax_python: Path, python: Callable, tmp_path: Path) -> None:
     models = {order: whole(token_order=order) for order in ORDERS}
     shake(models["spatial"])

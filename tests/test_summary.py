@@ -71,7 +71,7 @@ def profiled(model: Any, size: int) -> dict[str, int]:
         ("unet", "none", 64),
         ("unet", "mobilenetv2", 64),
         ("unet", "mobilenetv2", 70),
-        ("pix2pix", "none", 256),
+        pytest.param("pix2pix", "none", 256, marks=pytest.mark.slow),
         ("segformer", "mit-b0", 64),
     ],
 )

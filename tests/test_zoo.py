@@ -20,7 +20,7 @@ pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 #: Of every kind of network one, through every check.
-SPAN = [("unet", "mobilenetv2"), ("segnet", "none"), ("deeplabv3+", "mobilenetv2"), ("segformer", "mit-b0")]
+SPAN = [("segnet", "none"), ("deeplabv3+", "mobilenetv2"), ("segformer", "mit-b0")]
 
 
 @pytest.fixture(autouse=True)
@@ -61,12 +61,12 @@ def test_xla_mixed_precision_and_onnx(name: str, backbone: str, python: Callable
     alone(python, name, backbone, "xla,mixed-xla,onnx", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "backbone"), [pair for pair in SPAN if pair[0] != "unet"])
+@pytest.mark.parametrize(("name", "backbone"), [pair for pair in SPAN if pair[0] != "deeplabv3+"])
 def test_training_on_jax(name: str, backbone: str, python: Callable, jax_python: Path, tmp_path: Path) -> None:
     alone(python, name, backbone, "steps", tmp_path, interpreter=jax_python, KERAS_BACKEND="jax")
 
 
-@pytest.mark.parametrize("name", ["unet++", "segnet", "segformer"])
+@pytest.mark.parametrize("name", ["unet++", "segformer"])
 def test_eight_pictures_are_learned_by_heart(name: str, python: Callable, tmp_path: Path) -> None:
     alone(python, name, "mit-b0" if name == "segformer" else "none", "heart", tmp_path)
 
@@ -79,7 +79,7 @@ def test_checkpoints_load_in_a_fresh_process_and_answer_the_same(
     pairs = [pair for pair in zoo.QUICK if pair[1] in ("none", "mit-b0")]
     pairs += [("fpn", "mobilenetv2"), ("linknet", "mobilenetv2"), ("deeplabv3", "mobilenet")]
     if engine == "jax":  # which compiles each operation of each by itself: of every kind one
-        pairs = [pair for pair in pairs if pair[0] in ("unet", "unet++", "segnet", "fcn8", "deeplabv3", "segformer")]
+        pairs = [pair for pair in pairs if pair[0] in ("unet++", "segnet", "deeplabv3", "segformer")]
     for name, backbone in pairs:
         model = zoo.shake(zoo.small(name, backbone))
         zoo.save(model, name, backbone, tmp_path / f"{name}-{backbone}", zoo.pictures(name, 61, 75))
