@@ -2,14 +2,13 @@
 
 import streamlit as st
 
-from segmodels.device import device, known_devices
 from segmodels.recipe import Recipe
 from segmodels.training.launch import launch
-from segmodels.training.queue import ahead
 from segmodels.training.runs import ALIVE, list_runs
 from ui import cached
 from ui.augment_strip import augment_strip
-from ui.frame import in_place, page, plain
+from ui.device_choice import choose_device
+from ui.frame import in_place, page
 from ui.links import linked_selectbox
 from ui.recipe_form import recipe_form
 from ui.run_view import run_view
@@ -22,15 +21,13 @@ def new_run() -> Recipe | None:
     """The form and what starts it; returns the recipe that it stands for."""
     st.subheader("New run")
     recipe = recipe_form()
-    st.caption(f":material/memory: On {plain(str(device()))}")
-    if waits_for := ahead([found.key for found in known_devices()]).waits_for:
-        st.caption(f":material/hourglass_top: A new run waits until {plain(waits_for)} has ended.")
+    devices = choose_device()
     pressed = st.button(
         "Start training", type="primary", icon=":material/play_arrow:", disabled=recipe is None, width="stretch"
     )
     if recipe is not None:
         if pressed:
-            started = launch(recipe)
+            started = launch(recipe, devices)
             st.session_state["run"] = started.id
             st.rerun()
         with st.expander("The same as a command", icon=":material/terminal:"):

@@ -17,7 +17,7 @@ from segmodels import cli
 from segmodels.cli_recipes import recipe_of
 from segmodels.data.datasets import open_dataset
 from segmodels.data.own_data import add_folder, own_names
-from segmodels.device import device
+from segmodels.device import Device, device
 from segmodels.models.architectures import ARCHITECTURES, checked_options
 from segmodels.recipe import Recipe
 from segmodels.training import queue
@@ -139,7 +139,7 @@ def test_a_missing_data_set_says_what_to_do(home: Path, without_data: None) -> N
 
 
 def test_the_form_says_what_is_wrong_and_starts_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmodels.training.launch.launch", lambda recipe: pytest.fail("started a wrong recipe"))
+    monkeypatch.setattr("segmodels.training.launch.launch", lambda *_: pytest.fail("started a wrong recipe"))
     app = opened("2_Train")
     assert not app.exception
     app = widget(app.number_input, "Width").set_value(9).run()
@@ -154,7 +154,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
     """The recipes that the page has started, of which no process is made."""
     recipes: list[Recipe] = []
 
-    def launch(recipe: Recipe) -> Run:
+    def launch(recipe: Recipe, devices: str | None) -> Run:
         recipes.append(recipe)
         return Run.create(recipe)
 
@@ -307,6 +307,31 @@ def test_a_run_that_waits_says_for_whom_and_can_leave_the_queue(home: Path) -> N
         app = widget(app.button, "Leave the queue").click().run()
         assert not app.exception
         assert second.take_request() == "stop"
+
+
+def test_of_several_gpus_a_run_is_given_those_chosen(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = [Device("gpu", f"Card {number}", 2**34, key=f"GPU-{number}", number=number) for number in range(3)]
+    monkeypatch.setattr("ui.device_choice.known_devices", lambda: gpus)
+    asked = []
+
+    def launched(recipe: Recipe, devices: str | None) -> Run:
+        asked.append(devices)
+        return Run.create(recipe)
+
+    monkeypatch.setattr("segmodels.training.launch.launch", launched)
+    first = Run.create(Recipe(data="toy-pets"), home / "runs" / "first")
+    with first.lock(), queue.turn(first.path, ["GPU-1"], wanted=lambda: None, waits=lambda _: None):
+        app = opened("2_Train")
+        box = widget(app.multiselect, "GPUs")
+        assert box.options == ["0: Card 0, 16 GB", "1: Card 1, 16 GB", "2: Card 2, 16 GB"]
+        assert "A new run waits" not in texts(app)
+        widget(app.button, "Start training").click().run()
+        app = widget(app.multiselect, "GPUs").set_value([1]).run()
+        assert "A new run waits until first has ended" in texts(app)
+        app = widget(app.multiselect, "GPUs").set_value([1, 2]).run()
+        assert "A new run waits" not in texts(app)
+        widget(app.button, "Start training").click().run()
+    assert asked == [None, "1,2"]
 
 
 def test_predict_shows_mask_and_overlay_of_an_upload(trained: Run) -> None:
