@@ -6,10 +6,12 @@ from segmodels.data.dataset import SPLITS
 from ui import cached, charts
 from ui.data_choice import choose_data
 from ui.frame import in_place, page, plain
+from ui.grid import grid
+from ui.picture_view import picture_view
 from ui.statistics_view import statistics_view
 from ui.verify_view import verify_view
 
-PER_PAGE, PER_ROW = 12, 4
+PER_PAGE = 24
 
 page("Browse", ":material/photo_library:", "A data set: its pictures and masks, its figures, its defects.")
 
@@ -41,14 +43,13 @@ def show_pictures(name: str, root: str | None) -> None:
     opened = cached.dataset(name, root)
     labels = opened.classes
 
-    split_column, class_column, opacity_column = st.columns([2, 3, 2], vertical_alignment="bottom")
+    split_column, class_column = st.columns([2, 5], vertical_alignment="bottom")
     split = split_column.segmented_control(
         "Split", SPLITS, default="train", required=True, key="split", bind="query-params"
     )
     wanted = class_column.pills(
         "Only pictures with all of", [label.name for label in labels], selection_mode="multi", key="with"
     )
-    opacity = opacity_column.slider("Mask opacity", 0, 100, 50, 5, format="%d %%", key="opacity") / 100
 
     counts = cached.statistics(name, root, split)
     has = counts.pixels > 0
@@ -56,6 +57,10 @@ def show_pictures(name: str, root: str | None) -> None:
     usable = [(sid, row) for sid, row in zip(counts.ids, has, strict=True) if sid not in counts.problems]
     kept = [sid for sid, row in usable if all(row[i] for i in wanted_ids)]
 
+    if (shown := st.query_params.get("picture")) in kept:
+        with in_place():
+            one_picture(name, root, split, kept, shown)
+        return
     about, chart = st.columns([3, 2], vertical_alignment="center")
     with about:
         st.markdown(f"**{len(kept)}** of {len(counts.ids)} {split} pictures. {plain(opened.description)}")
@@ -83,15 +88,31 @@ def show_pictures(name: str, root: str | None) -> None:
     number = st.pagination(pages, key=key) if pages > 1 else 1
     position = {sid: i for i, sid in enumerate(counts.ids)}
     here = kept[(number - 1) * PER_PAGE : number * PER_PAGE]
-    for start in range(0, len(here), PER_ROW):
-        for column, sid in zip(st.columns(PER_ROW), here[start : start + PER_ROW], strict=False):
-            with column, in_place():
-                row = counts.pixels[position[sid]]
-                listed = ", ".join(
-                    f"{label.name} {100 * n / row.sum():.0f} %" for label, n in zip(labels, row, strict=True) if n
-                )
-                picture = cached.thumbnail(name, root, split, sid, opacity)
-                st.image(picture, caption=plain(sid), width="stretch", alt=f"{sid} with its mask: {listed}")
+    said = []
+    for sid in here:
+        row = counts.pixels[position[sid]]
+        shares = [f"{label.name} {100 * n / row.sum():.0f} %" for label, n in zip(labels, row, strict=True) if n]
+        said.append(f"{sid} with its mask: {', '.join(shares)}")
+    samples = {sample.id: sample for sample in opened.samples(split)}
+    if chosen := grid(opened, [samples[sid] for sid in here], said, key="grid"):
+        st.query_params["picture"] = chosen
+        st.rerun()
+
+
+def one_picture(name: str, root: str | None, split: str, ids: list[str], shown: str) -> None:
+    """The chosen picture, and the way to the others."""
+    at = ids.index(shown)
+    back, before, title, after = st.columns([2, 1, 4, 1], vertical_alignment="center")
+    if back.button("All pictures", icon=":material/grid_view:"):
+        del st.query_params["picture"]
+        st.rerun()
+    title.markdown(f"**{plain(shown)}**, {at + 1} of {len(ids)}")
+    for column, label, icon, to in ((before, "Before", "arrow_back", at - 1), (after, "Next", "arrow_forward", at + 1)):
+        outside = not 0 <= to < len(ids)
+        if column.button(label, icon=f":material/{icon}:", disabled=outside, width="stretch"):
+            st.query_params["picture"] = ids[to]
+            st.rerun()
+    picture_view(name, root, split, shown)
 
 
 with in_place():

@@ -26,10 +26,10 @@ PATIENCE = 60_000
 
 
 class Server:
-    """`streamlit run app.py` on a free port, with a home of its own."""
+    """`streamlit run app.py`, or another script, on a free port, with a home of its own."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, script: str = "app.py") -> None:
+        self.home, self.script = home, script
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -38,11 +38,11 @@ class Server:
 
     def start(self) -> None:
         environment = {k: v for k, v in os.environ.items() if k not in ("SEGMODELS_DATA", "SEGMODELS_WEIGHTS_DIR")}
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+        command = [sys.executable, "-m", "streamlit", "run", self.script, "--server.headless", "true"]
         self.process = subprocess.Popen(
             [*command, "--server.port", str(self.port), "--server.address", "127.0.0.1"],
             cwd=ROOT,
-            env={**environment, "SEGMODELS_HOME": str(self.home)},
+            env={**environment, "SEGMODELS_HOME": str(self.home), "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=(self.home.parent / "server.log").open("ab"),
         )
@@ -69,9 +69,10 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The app; a test names another script by `indirect` parameters."""
     (tmp_path / "home").mkdir()
-    started = Server(tmp_path / "home")
+    started = Server(tmp_path / "home", *([request.param] if hasattr(request, "param") else []))
     yield started
     started.kill()
     for run in started.runs():  # trainers outlive their server, as they should; but not a test

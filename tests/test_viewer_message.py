@@ -1,0 +1,126 @@
+"""What the viewer is sent, and what it makes of what a browser sends back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmodels.data.dataset import ClassLabel
+from segmodels.errors import UserError
+from ui.viewer import Click, _click, _mask, _window
+from ui.viewer.message import FIRST_SIDE, Layer, Picture, pack, pack_part
+
+LABELS = (ClassLabel("background", "#56606B"), ClassLabel("nucleus", "#56B4E9"))
+
+
+def unpacked(message: bytes) -> tuple[dict[str, Any], Any]:
+    length = int.from_bytes(message[:4], "little")
+    document, rest = json.loads(message[4 : 4 + length]), message[4 + length :]
+
+    def file(place: dict[str, Any]) -> np.ndarray:
+        with Image.open(io.BytesIO(rest[place["offset"] : place["offset"] + place["length"]])) as picture:
+            return np.asarray(picture)
+
+    return document, file
+
+
+def scene(height: int = 30, width: int = 40) -> Picture:
+    generator = np.random.default_rng(0)
+    mask = generator.integers(0, 2, (height, width), dtype=np.uint8)
+    mask[0, :3] = 77, 255, 1
+    instances = generator.integers(0, 70_000, (height, width))
+    confidence = generator.random((height, width))
+    image = np.full((height, width, 3), 120, np.uint8)
+    return Picture("<b>one</b>", image, [Layer("Truth", mask, True, confidence, instances)], LABELS, 0.25)
+
+
+def test_masks_objects_and_confidence_arrive_to_the_value() -> None:
+    picture = scene()
+    document, file = unpacked(pack(picture, key="k", link=None))
+    assert (document["width"], document["height"], document["reduced"], document["key"]) == (40, 30, False, "k")
+    assert document["classes"] == [{"name": label.name, "colour": label.colour} for label in LABELS]
+    assert (document["eraser"], document["micrometres"], document["name"]) == (0, 0.25, "<b>one</b>")
+    (layer,), (sent,) = picture.layers, document["layers"]
+    assert (sent["name"], sent["truth"]) == ("Truth", True)
+    np.testing.assert_array_equal(file(sent["mask"]), layer.mask)
+    assert layer.instances is not None
+    np.testing.assert_array_equal(file(sent["instances"]), np.minimum(layer.instances, 65_535))
+    np.testing.assert_allclose(file(sent["confidence"]) / 255, layer.confidence, atol=0.5 / 255)
+    assert file(document["image"]).shape == (30, 40, 3)
+
+
+def test_a_large_picture_is_sent_small_with_its_whole_mask() -> None:
+    picture = scene(300, 5000)
+    document, file = unpacked(pack(picture))
+    assert document["reduced"]
+    assert file(document["image"]).shape == (round(300 * FIRST_SIDE / 5000), FIRST_SIDE, 3)
+    assert file(document["layers"][0]["mask"]).shape == (300, 5000)
+
+
+@pytest.mark.parametrize(
+    ("window", "place"),
+    [
+        ((1000, 50, 400, 100), (1000, 50, 400, 100)),
+        ((-500, -5, 1000, 100), (0, 0, 500, 95)),
+        ((4990, 290, 1e7, 1e7), (4990, 290, 10, 10)),
+        ((1e7, 1e7, 5, 5), (4999, 299, 1, 1)),
+        ((-1e7, -1e7, 1, 1), (0, 0, 1, 1)),
+        ((10, 10, -50, 0), (10, 10, 1, 1)),
+    ],
+)
+def test_a_part_lies_within_the_picture(window: tuple, place: tuple) -> None:
+    document, file = unpacked(pack_part(scene(300, 5000), window, key="k"))
+    detail = document["detail"]
+    assert (detail["x"], detail["y"], detail["width"], detail["height"]) == place
+    assert file(detail["image"]).shape == (place[3], place[2], 3)
+
+
+def test_a_mask_of_another_size_is_named() -> None:
+    wrong = Picture("one", np.zeros((30, 40, 3), np.uint8), [Layer("Truth", np.zeros((30, 41), np.uint8))], LABELS)
+    with pytest.raises(UserError, match="its mask Truth is 41 x 30 pixels, the picture 40 x 30"):
+        pack(wrong)
+
+
+def sent(mask: np.ndarray) -> dict[str, Any]:
+    packed = base64.b64encode(zlib.compress(mask.tobytes())).decode()
+    return {"mask": packed, "height": mask.shape[0], "width": mask.shape[1], "key": "k"}
+
+
+def test_a_corrected_mask_comes_back() -> None:
+    mask = np.random.default_rng(0).integers(0, 3, (20, 30), dtype=np.uint8)
+    found = _mask(sent(mask), "k")
+    assert found is not None
+    np.testing.assert_array_equal(found, mask)
+    assert _mask(None, "k") is None
+    assert _mask(sent(mask), "of another picture") is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"height": 21}, {"height": 19}, {"height": 0}, {"height": -20, "width": -30}, {"height": 2**20, "width": 2**20},
+        {"height": "many"}, {"height": None}, {"mask": "no base64!"}, {"mask": "AAAA"}, {"mask": 5},
+        {"mask": base64.b64encode(zlib.compress(b"0" * 10**8)).decode()},
+    ],
+)  # fmt: skip
+def test_what_is_no_mask_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="did not arrive whole"):
+        _mask({**sent(np.zeros((20, 30), np.uint8)), **changes}, "k")
+
+
+def test_clicks_and_parts_that_make_no_sense_count_for_nothing() -> None:
+    click = {"key": "k", "x": 3, "y": 4, "classes": {"Truth": 1}, "instance": None}
+    assert _click(click, "k") == Click(3, 4, {"Truth": 1}, None)
+    for wrong in (None, 5, {}, {**click, "key": "j"}, {**click, "x": "here"}, {**click, "classes": [1]}):
+        assert _click(wrong, "k") is None
+    window = {"key": "k", "x": 1, "y": 2, "width": 3, "height": 4.5}
+    assert _window({"window": window}, "k") == (1, 2, 3, 4.5)
+    for state in (None, {}, {"window": None}, {"window": {**window, "key": "j"}}, {"window": {**window, "x": "nan"}}):
+        assert _window(state, "k") is None

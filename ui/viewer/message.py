@@ -1,0 +1,168 @@
+"""What a viewer is sent: a picture, masks laid over it, and what their numbers mean, in one piece of bytes.
+
+Four bytes give the length of a JSON document, little-endian; it follows, and then come the files that it points to:
+the picture as JPEG, masks and objects as PNGs whose values are the class ids and object numbers themselves.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from segmodels.data.dataset import IGNORE, ClassLabel
+from segmodels.data.images import resize_image, resize_mask
+from segmodels.errors import UserError
+from segmodels.prediction.masks import indexed_mask
+
+#: The longest side at which a picture is sent at first; closer up its parts come as they are asked for.
+FIRST_SIDE = 2048
+#: The longest side of a mask.
+MASK_SIDE = 6000
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A mask over a picture.
+
+    Attributes:
+        name: what it is called.
+        mask: class ids, uint8 `(height, width)`; ids that no class has are shown as unknown.
+        truth: what the others are compared with.
+        confidence: how sure the mask is of each pixel, 0 to 1, `(height, width)`.
+        instances: object numbers, `(height, width)`, 0 where there is none.
+    """
+
+    name: str
+    mask: np.ndarray
+    truth: bool = False
+    confidence: np.ndarray | None = None
+    instances: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what lies over it.
+
+    Attributes:
+        name: what it is called.
+        image: uint8 `(height, width, 3)`.
+        layers: masks of the picture's size, any number.
+        labels: names and colours of their classes.
+        micrometres: width of a pixel, where that is known.
+    """
+
+    name: str
+    image: np.ndarray
+    layers: Sequence[Layer]
+    labels: Sequence[ClassLabel]
+    micrometres: float | None = None
+
+
+def pack(picture: Picture, **settings: Any) -> bytes:
+    """The message of a whole picture.
+
+    Args:
+        settings: more of the JSON document.
+
+    Raises:
+        UserError: a mask is not of the picture's size.
+    """
+    height, width = picture.image.shape[:2]
+    files = Files()
+    document: dict[str, Any] = {
+        "name": picture.name,
+        "width": width,
+        "height": height,
+        "image": files.add(_jpeg(_fit(picture.image, FIRST_SIDE)), "image/jpeg"),
+        "classes": [{"name": label.name, "colour": label.colour} for label in picture.labels],
+        "layers": [_layer(layer, picture, files) for layer in picture.layers],
+        "reduced": max(height, width) > FIRST_SIDE,
+        "micrometres": picture.micrometres,
+        "eraser": next((i for i, label in enumerate(picture.labels) if label.name == "background"), IGNORE),
+    }
+    return files.message({**document, **settings})
+
+
+def pack_part(picture: Picture, window: tuple[float, float, float, float], **settings: Any) -> bytes:
+    """The message of a part of the picture, at its own size or at `FIRST_SIDE`.
+
+    Args:
+        window: left, top, width and height in pixels; what lies outside of the picture is left out.
+    """
+    height, width = picture.image.shape[:2]
+    left, right = _within(window[0], window[2], width)
+    top, bottom = _within(window[1], window[3], height)
+    files = Files()
+    part = files.add(_jpeg(_fit(picture.image[top:bottom, left:right], FIRST_SIDE)), "image/jpeg")
+    detail = {"image": part, "x": left, "y": top, "width": right - left, "height": bottom - top}
+    return files.message({"detail": detail, **settings})
+
+
+class Files:
+    """Files one after the other, and the document that points to them."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.length = 0
+
+    def add(self, content: bytes, kind: str = "image/png") -> dict[str, Any]:
+        """Put a file behind the others; returns what the document says of it."""
+        place = {"offset": self.length, "length": len(content), "type": kind}
+        self.parts.append(content)
+        self.length += len(content)
+        return place
+
+    def message(self, document: dict[str, Any]) -> bytes:
+        """All in one piece of bytes."""
+        text = json.dumps(document).encode()
+        return b"".join([len(text).to_bytes(4, "little"), text, *self.parts])
+
+
+def _within(start: float, length: float, side: int) -> tuple[int, int]:
+    """The part of a side that a browser asked for, at least a pixel."""
+    first, last = (min(max(0, round(value)), side) for value in (start, start + length))
+    return min(first, side - 1), max(last, min(first, side - 1) + 1)
+
+
+def _layer(layer: Layer, picture: Picture, files: Files) -> dict[str, Any]:
+    if layer.mask.shape != picture.image.shape[:2]:
+        size, own = (f"{shape[1]} x {shape[0]}" for shape in (picture.image.shape, layer.mask.shape))
+        raise UserError(f"{picture.name}: its mask {layer.name} is {own} pixels, the picture {size}")
+    found: dict[str, Any] = {"name": layer.name, "truth": layer.truth}
+    found["mask"] = files.add(_png(indexed_mask(_fit_mask(layer.mask.astype(np.uint8)), picture.labels)))
+    if layer.confidence is not None:
+        sure = np.round(255 * np.clip(layer.confidence, 0, 1)).astype(np.uint8)
+        found["confidence"] = files.add(_png(Image.fromarray(_fit_mask(sure))))
+    if layer.instances is not None:
+        numbers = np.minimum(layer.instances, 65535).astype(np.uint16)
+        found["instances"] = files.add(_png(Image.fromarray(_fit_mask(numbers))))
+    return found
+
+
+def _fit(image: np.ndarray, side: int) -> np.ndarray:
+    scale = side / max(image.shape[:2])
+    height, width = image.shape[:2]
+    return image if scale >= 1 else resize_image(image, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _fit_mask(mask: np.ndarray) -> np.ndarray:
+    scale = MASK_SIDE / max(mask.shape)
+    return mask if scale >= 1 else resize_mask(mask, *(max(1, round(side * scale)) for side in mask.shape))
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()

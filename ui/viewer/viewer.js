@@ -1,0 +1,455 @@
+// The viewer: one picture, what is laid over it, and the controls. Everything here happens without a rerun.
+
+const VIEWS = new WeakMap();
+const MODES = [
+  ["one", "Single", "one picture"],
+  ["swipe", "Swipe", "two overlays, parted by a line that can be moved"],
+  ["side", "Side by side", "two panes that move together"],
+];
+
+export default function ({ data, parentElement, setTriggerValue, setStateValue }) {
+  const root = parentElement.querySelector("[data-viewer]");
+  const view = VIEWS.get(root) ?? makeView(root);
+  VIEWS.set(root, view);
+  view.report = setTriggerValue;
+  view.ask = setStateValue;
+  view.load(data);
+  return () => {
+    view.close();
+    VIEWS.delete(root);
+  };
+}
+
+function makeView(root) {
+  const view = {
+    mode: "one", first: 0, second: 1, split: 0.5, focus: null, report: () => {}, ask: () => {}, message: null,
+    settings: { opacity: 0.5, contour: false, numbered: true, revision: 0 },
+    picture: null, layers: [], overlays: [], editor: null, point: null,
+  };
+  const bar = element("div", { class: "bar", role: "toolbar", "aria-label": "View" });
+  const tools = element("div", { class: "bar tools", role: "toolbar", "aria-label": "Correct the mask", hidden: true });
+  const panes = element("div", { class: "panes" });
+  const divider = element("input", {
+    class: "divider", type: "range", min: 0, max: 1000, value: 500, "aria-label": "Where the overlays part", hidden: true,
+    oninput: (event) => {
+      view.split = event.target.value / 1000;
+      redraw();
+    },
+  });
+  const scale = element("div", { class: "scale", hidden: true }, element("span"), element("i"));
+  const stage = element(
+    "div",
+    { class: "stage", tabindex: 0, role: "application", "aria-describedby": "keys" },
+    panes, divider, scale,
+  );
+  const readout = element("p", { class: "readout" }, "\u00a0");
+  const legends = element("div", { class: "legends" });
+  const spoken = element("p", { class: "spoken" });
+  const keys = element("p", { class: "spoken", id: "keys" }, KEYS);
+  const trouble = element("p", { class: "trouble", role: "alert", hidden: true });
+  root.replaceChildren(trouble, bar, tools, stage, divider, readout, legends, spoken, keys);
+  let drawn = [], camera = null, frame = 0, stopListening = () => {};
+
+  const resized = new ResizeObserver(() => layOut());
+  resized.observe(root);
+
+  view.load = async (message) => {
+    const parts = unpack(message), { header } = parts;
+    // A rerun hands over the same again, which must not undo what was painted since.
+    const identity = JSON.stringify([header.key, message.length, header.detail]);
+    if (view.identity === identity) return;
+    view.identity = identity;
+    try {
+      if (header.detail) return await takePart(parts);
+      await take(parts, identity);
+      trouble.hidden = true;
+    } catch (error) {
+      trouble.textContent = `This picture cannot be shown: ${error.message}.`;
+      trouble.hidden = false;
+      return;
+    }
+    buildControls();
+    layOut();
+    root.dataset.ready = view.header.key;
+  };
+
+  view.close = () => {
+    resized.disconnect();
+    cancelAnimationFrame(frame);
+    stopListening();
+    camera?.leave();
+  };
+
+  // A part of the picture, close up, for what is there already.
+  async function takePart({ header, bytes }) {
+    if (header.key !== view.header?.key) return view.ask("window", null);
+    const { image, ...where } = header.detail;
+    view.picture.detail = { ...where, bitmap: await createImageBitmap(new Blob([bytes(image)], { type: image.type })) };
+    redraw();
+  }
+
+  async function take({ header, bytes }, identity) {
+    const read = async (part) => (part ? decodePng(bytes(part)) : null);
+    const bitmap = await createImageBitmap(new Blob([bytes(header.image)], { type: header.image.type }));
+    const layers = await Promise.all(
+      header.layers.map(async (layer) => ({
+        ...layer,
+        ...(await read(layer.mask)),
+        confidence: await read(layer.confidence),
+        instances: await read(layer.instances),
+      })),
+    );
+    if (view.identity !== identity) return; // another one came meanwhile
+    const [first] = layers;
+    for (const layer of layers) {
+      if (layer.width !== first.width || layer.height !== first.height) throw new Error("its masks differ in size");
+      if (layer.instances) {
+        layer.instances.table = instanceTable(layer.instances);
+        layer.instances.across = header.width / layer.width;
+      }
+    }
+    const same = view.header?.link === header.link && camera;
+    view.header = header;
+    view.picture = {
+      bitmap, width: header.width, height: header.height,
+      maskWidth: first?.width ?? header.width, maskHeight: first?.height ?? header.height,
+    };
+    view.layers = layers;
+    if (!same) {
+      camera?.leave();
+      camera = makeCamera(header.link, redraw);
+    } else if (!header.link) camera.move({ zoom: 1 });
+    Object.assign(view, header.show ?? {});
+    view.settings.opacity = header.opacity ?? view.settings.opacity;
+    makeOverlays();
+    view.editor = header.editable ? makeEditor(layers[0], header.eraser, edited) : null;
+    if (view.editor) view.editor.chosen = Math.min(header.classes.length - 1, header.eraser === 0 ? 1 : 0);
+    stopListening();
+    stopListening = listen(stage, reactions);
+  }
+
+  // What can be laid over: each mask; its errors where truth is known; where two predictions differ.
+  function makeOverlays() {
+    const { classes } = view.header;
+    const truth = view.layers.find((layer) => layer.truth);
+    const guesses = view.layers.filter((layer) => !layer.truth);
+    const hidden = new Map();
+    for (const each of view.overlays) if (each.source) for (const entry of each.source.entries) hidden.set(`${each.kind} ${entry.name}`, entry.hidden);
+    view.overlays = view.layers.map((layer) => overlay("mask", layer.name, () => maskSource(layer, classes), layer));
+    if (truth) for (const layer of guesses) {
+      view.overlays.push(overlay("errors", `Errors of ${layer.name}`, () => errorSource(truth, layer, classes, view.focus)));
+    }
+    for (let n = 1; n < guesses.length; n++) {
+      const title = guesses.length > 2 ? `${guesses[0].name} against ${guesses[n].name}` : "Disagreement";
+      view.overlays.push(overlay("apart", title, () => disagreementSource(guesses[0], guesses[n])));
+    }
+    view.overlays.push({ kind: "none", title: "Picture alone", source: null });
+    view.first = Math.min(view.first, view.overlays.length - 1);
+    view.second = Math.min(view.second, view.overlays.length - 1);
+
+    function overlay(kind, title, make, layer = null) {
+      let made = null;
+      return {
+        kind, title, layer,
+        get source() {
+          if (!made) {
+            made = make();
+            made.revision = 0;
+            for (const entry of made.entries) entry.hidden = hidden.get(`${kind} ${entry.name}`) ?? entry.hidden;
+          }
+          return made;
+        },
+        forget: () => (made = null),
+      };
+    }
+  }
+
+  function shown() {
+    const first = view.overlays[view.first], second = view.overlays[view.second];
+    return view.mode === "one" ? [first] : [first, second];
+  }
+
+  function buildControls() {
+    const options = view.overlays.map(({ title }, index) => [index, title]);
+    const again = (change) => (value) => {
+      change(value);
+      buildControls();
+      layOut();
+    };
+    const two = view.mode !== "one";
+    const parts = [
+      selection(two ? "Left" : "Show", options, view.first, again((value) => (view.first = value))),
+      two && selection("Right", options, view.second, again((value) => (view.second = value))),
+      view.overlays.length > 2 && choice("Layout", MODES, view.mode, again((value) => (view.mode = value))),
+      choice("Style", [["fill", "Fill"], ["contour", "Outline"]], view.settings.contour ? "contour" : "fill",
+        again((value) => restyle({ contour: value === "contour" }))),
+      view.layers.some((layer) => layer.instances) &&
+        toggle("Objects", view.settings.numbered, () => again(() => restyle({ numbered: !view.settings.numbered }))(), "outline and number them"),
+      shown().some(({ kind }) => kind === "errors") &&
+        selection("Errors of", [[-1, "any class"], ...view.header.classes.map(({ name }, id) => [id, name])], view.focus ?? -1,
+          again((value) => {
+            view.focus = value < 0 ? null : value;
+            for (const each of view.overlays) if (each.kind === "errors") each.forget();
+          })),
+      slider("Opacity", Math.round(100 * view.settings.opacity), { least: 0, most: 100, step: 1, unit: "%" }, (value) => {
+        view.settings.opacity = value / 100;
+        redraw();
+      }),
+      element("div", { class: "choice", role: "group", "aria-label": "Zoom" },
+        element("button", { type: "button", "aria-label": "Zoom out", onclick: () => camera.move({ zoom: camera.camera.zoom / 1.5 }) }, "−"),
+        element("button", { type: "button", onclick: () => camera.move({ zoom: 1 }) }, "Fit"),
+        element("button", { type: "button", "aria-label": "Zoom in", onclick: () => camera.move({ zoom: camera.camera.zoom * 1.5 }) }, "+")),
+    ];
+    bar.replaceChildren(...parts.filter(Boolean));
+    buildLegends();
+    buildTools();
+    spoken.textContent = alternative(view.header.name, view.picture, view.overlays.filter(({ kind }) => kind === "mask"));
+    stage.setAttribute("aria-label", spoken.textContent);
+  }
+
+  function buildLegends() {
+    const different = [...new Set(shown())].filter(({ source }) => source);
+    const masks = different.filter(({ kind }) => kind === "mask");
+    legends.replaceChildren(
+      ...different.map(({ source, kind }) =>
+        element(
+          "div",
+          {},
+          different.length > 1 || kind !== "mask" || masks.length > 1 ? element("strong", {}, source.name) : "",
+          legend(source, (index) => flip(kind, source, index)),
+        ),
+      ),
+    );
+  }
+
+  // A class is shown or hidden in all masks at once.
+  function flip(kind, source, index) {
+    const { id } = source.entries[index], hide = !source.entries[index].hidden;
+    for (const each of kind === "mask" ? view.overlays.filter((other) => other.kind === "mask") : [{ source }]) {
+      for (const entry of each.source.entries) if (entry.id === id) entry.hidden = hide;
+    }
+    restyle({});
+    buildLegends();
+    redraw();
+  }
+
+  function restyle(change) {
+    Object.assign(view.settings, change);
+    view.settings.revision++;
+  }
+
+  function buildTools() {
+    const { editor, header } = view;
+    tools.hidden = !editor;
+    if (!editor) return;
+    tools.replaceChildren(
+      choice("Tool", TOOLS, editor.tool, (tool) => {
+        if (editor.corners.length) editor.cancel();
+        editor.tool = tool;
+        stage.dataset.tool = tool;
+        buildTools();
+      }),
+      selection("Class", header.classes.map(({ name }, id) => [id, name]), editor.chosen, (id) => (editor.chosen = id)),
+      slider("Size", editor.radius, { least: 1, most: 60, step: 1, unit: "px" }, (radius) => (editor.radius = radius)),
+      element("button", { type: "button", disabled: !editor.canUndo, onclick: editor.undo }, "Undo"),
+      element("button", { type: "button", disabled: !editor.canRedo, onclick: editor.redo }, "Redo"),
+      element("button", { type: "button", class: "primary", disabled: !editor.dirty, onclick: save }, "Save the mask"),
+    );
+  }
+
+  let rebuilding = 0;
+  function edited() {
+    for (const each of view.overlays) {
+      if (each.kind !== "mask" && each.kind !== "none") each.forget();
+      else if (each.layer === view.layers[0]) each.source.revision++;
+    }
+    redraw();
+    clearTimeout(rebuilding);
+    rebuilding = setTimeout(() => {
+      for (const each of view.overlays) if (each.layer === view.layers[0]) {
+        const counts = count(each.source.values);
+        for (const entry of each.source.entries) entry.share = counts[entry.id] / each.source.values.length;
+      }
+      buildLegends();
+      buildTools();
+    }, 60);
+  }
+
+  async function save() {
+    const { values, width, height } = view.layers[0];
+    const packed = await deflate(values);
+    let text = "";
+    for (let at = 0; at < packed.length; at += 0x8000) text += String.fromCharCode(...packed.subarray(at, at + 0x8000));
+    view.editor.dirty = false;
+    buildTools();
+    view.report("saved", { mask: btoa(text), width, height, key: view.header.key });
+  }
+
+  const reactions = {
+    size: () => drawn[0].canvas,
+    picture: () => view.picture,
+    camera: () => camera.camera,
+    move: (to) => camera.move(to),
+    hover(point) {
+      view.point = point;
+      readout.textContent = point ? described(point) : "\u00a0";
+      if (view.editor) redraw();
+    },
+    click(point) {
+      if (!view.header.clicks) return;
+      const i = index(point), [layer] = view.layers;
+      view.report("clicked", {
+        x: Math.floor(point.x), y: Math.floor(point.y), key: view.header.key,
+        classes: Object.fromEntries(view.layers.map(({ name, values }) => [name, values[i]])),
+        instance: layer?.instances?.values[i] ?? null,
+      });
+    },
+    stroke(kind, point) {
+      const { editor } = view;
+      if (!editor || editor.tool === "move") return false;
+      const there = point && { x: (point.x * view.picture.maskWidth) / view.picture.width, y: (point.y * view.picture.maskHeight) / view.picture.height };
+      if (kind === "down") return editor.press(there);
+      if (kind === "move") editor.drag(there);
+      else if (kind === "up") editor.release();
+      else if (kind === "double" && editor.tool === "polygon") editor.close();
+      else if (kind === "cancel") editor.cancel();
+      return true;
+    },
+    key(name) {
+      const { editor } = view;
+      if (name === "o" || name === "p") {
+        view.settings.opacity = Math.min(1, Math.max(0, view.settings.opacity + (name === "o" ? -0.1 : 0.1)));
+        buildControls();
+      } else if (name === "c") restyle({ contour: !view.settings.contour }), buildControls();
+      else if (name === "n") restyle({ numbered: !view.settings.numbered }), buildControls();
+      else if (/^[1-9]$/.test(name)) {
+        const { kind, source } = shown()[0];
+        if (source?.entries[Number(name) - 1]) flip(kind, source, Number(name) - 1);
+      } else if (editor && name === "ctrl+z") editor.undo();
+      else if (editor && (name === "ctrl+y" || name === "ctrl+Z")) editor.redo();
+      else if (editor && name === "Enter") editor.close();
+      else if (editor && name === "Escape") editor.cancel();
+      else return false;
+      redraw();
+      return true;
+    },
+  };
+
+  function index({ x, y }) {
+    const { width, height, maskWidth, maskHeight } = view.picture;
+    return Math.floor((y * maskHeight) / height) * maskWidth + Math.floor((x * maskWidth) / width);
+  }
+
+  function described(point) {
+    const i = index(point), { classes } = view.header;
+    const named = (id) => classes[id]?.name ?? (id === IGNORE ? "ignored" : `unknown (${id})`);
+    const said = view.layers.map(({ name, values, confidence, instances }) => {
+      const sure = confidence ? ` ${Math.round(confidence.values[i] / 2.55)} %` : "";
+      const object = instances?.values[i] ? `, object ${instances.values[i]}` : "";
+      return `${name}: ${named(values[i])}${sure}${object}`;
+    });
+    return [`${Math.floor(point.x)}, ${Math.floor(point.y)}`, ...said].join(" · ");
+  }
+
+  // Panes as large as there is room for, in the picture's proportions.
+  function layOut() {
+    if (!view.picture) return;
+    const number = view.mode === "side" ? 2 : 1;
+    if (drawn.length !== number) {
+      const canvases = Array.from({ length: number }, () => element("canvas"));
+      panes.replaceChildren(...canvases);
+      drawn = canvases.map(makePane);
+    }
+    const stacked = number === 2 && root.clientWidth < 560;
+    panes.classList.toggle("stacked", stacked);
+    const across = number === 2 && !stacked ? (root.clientWidth - 8) / 2 : root.clientWidth;
+    const tall = Math.max(240, 0.72 * window.innerHeight) / (stacked ? 1.6 : 1);
+    const width = Math.max(80, across), height = Math.min(tall, (width * view.picture.height) / view.picture.width);
+    const ratio = Math.min(2, window.devicePixelRatio || 1);
+    for (const { canvas } of drawn) {
+      Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+      const wide = Math.round(width * ratio), high = Math.round(height * ratio);
+      if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, { width: wide, height: high });
+    }
+    divider.hidden = view.mode !== "swipe";
+    redraw();
+  }
+
+  function redraw() {
+    if (!frame) frame = requestAnimationFrame(draw);
+  }
+
+  function draw() {
+    frame = 0;
+    if (!view.picture || !drawn.length) return;
+    const [first, second] = [view.overlays[view.first]?.source, view.overlays[view.second]?.source];
+    const { width, height } = drawn[0].canvas;
+    let at;
+    if (view.mode === "swipe") {
+      const part = Math.round(view.split * width);
+      at = drawPane(drawn[0], view.picture, first, view.settings, camera.camera, 0, part);
+      drawPane(drawn[0], view.picture, second, view.settings, camera.camera, part, width);
+      drawn[0].context.fillStyle = "#FFFFFF";
+      drawn[0].context.fillRect(part - 1, 0, 2, height);
+    } else {
+      at = drawPane(drawn[0], view.picture, first, view.settings, camera.camera);
+      if (drawn[1]) drawPane(drawn[1], view.picture, second, view.settings, camera.camera);
+    }
+    stage.dataset.zoomed = camera.camera.zoom > 1;
+    if (view.header.reduced) askCloser(at, width, height);
+    if (view.editor) drawTool(at);
+    const ratio = width / (drawn[0].canvas.clientWidth || width);
+    const found = scaleBar(view.header.micrometres, at.scale, width / 3);
+    scale.hidden = !found;
+    if (found) {
+      scale.querySelector("i").style.width = `${found.pixels / ratio}px`;
+      scale.querySelector("span").textContent = found.text;
+    }
+    root.dataset.frames = Number(root.dataset.frames ?? 0) + 1;
+  }
+
+  // A picture that came reduced: ask for the part in sight once it is larger than what came, and at rest.
+  let resting = 0;
+  function askCloser(at, width, height) {
+    clearTimeout(resting);
+    const { picture, header } = view;
+    if (at.scale * picture.width < 1.3 * picture.bitmap.width) return;
+    const part = { x: at.left, y: at.top, width: width / at.scale, height: height / at.scale };
+    const there = picture.detail;
+    const sharp = there && (there.bitmap.width / there.width) * 1.3 > Math.min(1, at.scale);
+    const within = there && part.x >= there.x - 1 && part.y >= there.y - 1 &&
+      Math.min(picture.width, part.x + part.width) <= there.x + there.width + 1 &&
+      Math.min(picture.height, part.y + part.height) <= there.y + there.height + 1;
+    if (sharp && within) return;
+    resting = setTimeout(() => {
+      const whole = (value) => Math.round(value);
+      // Half as much on each side, so that a small move needs no more.
+      view.ask("window", {
+        key: header.key,
+        x: whole(part.x - part.width / 4), y: whole(part.y - part.height / 4),
+        width: whole(part.width * 1.5), height: whole(part.height * 1.5),
+      });
+    }, 250);
+  }
+
+  // The brush under the pointer, or the corners set so far.
+  function drawTool(at) {
+    const { context } = drawn[0], { editor, point, picture } = view;
+    const cell = (picture.width / picture.maskWidth) * at.scale;
+    context.lineWidth = 2;
+    context.strokeStyle = "#FFFFFF";
+    if (["brush", "eraser"].includes(editor.tool) && point) {
+      context.beginPath();
+      context.arc((point.x - at.left) * at.scale, (point.y - at.top) * at.scale, editor.radius * cell, 0, 2 * Math.PI);
+      context.stroke();
+    }
+    if (editor.corners.length) {
+      context.beginPath();
+      for (const { x, y } of editor.corners) context.lineTo(x * cell - at.left * at.scale, y * cell - at.top * at.scale);
+      if (point) context.lineTo((point.x - at.left) * at.scale, (point.y - at.top) * at.scale);
+      context.stroke();
+      for (const { x, y } of editor.corners) context.strokeRect(x * cell - at.left * at.scale - 3, y * cell - at.top * at.scale - 3, 6, 6);
+    }
+  }
+  return view;
+}
