@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -97,6 +98,40 @@ def test_a_killed_server_loses_nothing_and_stop_keeps_the_best(server: Server, p
     no_traceback(page)
     assert run.state == "stopped"
     assert (run.best / "model.weights.h5").is_file()
+
+
+def test_a_picture_is_opened_from_the_grid_and_its_mask_corrected(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/Browse?data=toy-pets")
+    page.locator("[data-grid]").get_by_role("button", name="train-0002").click()
+    viewer = page.locator("[data-viewer][data-ready]")
+    expect(viewer.get_by_role("group", name="Legend of Truth")).to_contain_text("pet")
+    assert "picture=train-0002" in page.url
+    page.get_by_text("Correct the mask").click()
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    viewer.get_by_role("button", name="Polygon").click()
+    viewer.locator("canvas").scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # it has moved to make room for the tools
+    box = viewer.locator("canvas").bounding_box()
+    assert box
+    left = box["x"] + (box["width"] - box["height"]) / 2  # the picture is square, the canvas is not
+    for x, y in ((0.02, 0.02), (0.5, 0.02), (0.5, 0.5), (0.02, 0.5)):
+        page.mouse.click(left + x * box["height"], box["y"] + y * box["height"])
+    page.keyboard.press("Enter")
+    viewer.get_by_role("button", name="Save the mask").click()
+    expect(page.get_by_text("Kept in own:corrected-toy-pets")).to_be_visible()
+    no_traceback(page)
+    (path,) = (server.home / "data" / "own" / "corrected-toy-pets" / "train" / "masks").iterdir()
+    toy = open_dataset("toy-pets")
+    truth = toy.read_mask(toy.samples("train")[2])
+    height, width = truth.shape
+    with Image.open(path) as kept:
+        found = np.asarray(kept)
+    assert (found[6 : height // 2 - 2, 6 : width // 2 - 2] == 0).all(), "a quarter is pet, the first class"
+    np.testing.assert_array_equal(found[height // 2 + 2 :], truth[height // 2 + 2 :])
+    page.get_by_role("link", name="Train on it").last.click()
+    expect(page.get_by_role("button", name="Start training")).to_be_visible()
+    expect(page.get_by_test_id("stCode").first).to_contain_text("--data own:corrected-toy-pets")
+    no_traceback(page)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1400, "dark"), (390, "light")])
