@@ -341,7 +341,9 @@ def test_predict_shows_mask_and_overlay_of_an_upload(trained: Run) -> None:
     assert not app.exception
     assert not app.error
     assert "90 x 60 pixels" in texts(app)
-    assert [image.proto.imgs[0].caption for image in app.get("image")] == ["Picture", "Overlay", "Mask"]
+    (message,) = [element.proto.bytes for element in app.get("bidi_component")]
+    assert b'"name": "Prediction"' in message
+    assert b'"name": "photo.png"' in message
 
 
 @pytest.mark.parametrize(
@@ -373,7 +375,9 @@ def test_predict_takes_a_test_picture_of_the_data_set(trained: Run) -> None:
     app = opened("4_Predict", model=trained.id)
     app = widget(app.selectbox, "… or one of its test pictures").select_index(3).run()
     assert not app.exception
-    assert len(app.get("image")) == 3
+    (message,) = [element.proto.bytes for element in app.get("bidi_component")]
+    assert b'"name": "Prediction", "truth": false' in message
+    assert b'"name": "Truth", "truth": true' in message
 
 
 def test_a_damaged_checkpoint_is_one_line(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,9 @@ def test_a_newcomer_trains_on_toy_pets_reloads_and_gets_a_mask(server: Server, p
     photo.save(tmp_path / "my photo.png")
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(tmp_path / "my photo.png")
     expect(page.get_by_text("300 x 200 pixels")).to_be_visible()
-    expect(page.get_by_alt_text(re.compile("The picture under its mask"))).to_be_visible()
+    viewer = page.locator("[data-viewer][data-ready]")
+    expect(viewer.get_by_role("group", name="Legend of Prediction")).to_contain_text("background")
+    expect(viewer.locator(".spoken").first).to_contain_text("my photo.png, 300 by 200 pixels. Prediction: ")
     no_traceback(page)
     assert server.has_loaded("tensorflow")
     with page.expect_download() as download:

@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 import streamlit as st
 from PIL import Image
 
-from segmodels.data.corrections import save_correction
 from segmodels.data.dataset import Dataset, Sample
 from segmodels.errors import UserError
 from ui import cached
-from ui.frame import in_place, plain
+from ui.correct import correcting, keep_corrected
+from ui.frame import in_place
 from ui.viewer import Layer, Picture, viewer
 
 #: The three channels, told apart by colour and by dash.
@@ -32,22 +32,13 @@ def picture_view(name: str, root: str | None, split: str, sample_id: str) -> Non
     if sample is None:
         raise UserError(f"there is no picture {sample_id} in the {split} split: choose one of the grid")
     shows = repr((name, root, split, sample_id, *_written(sample)))
-    correcting = st.toggle(
-        "Correct the mask", key="correct", help="Saved in a data set of your own; no file is changed"
-    )
+    editable = correcting()
     seen = viewer(
-        lambda: _picture(dataset, sample), shows=f"{shows}{correcting}", key="picture-viewer", editable=correcting
+        lambda: _picture(dataset, sample), shows=f"{shows}{editable}", key="picture-viewer", editable=editable
     )
-    if seen.saved is not None:
-        image = dataset.read_image(sample)
-        st.session_state["corrected"] = save_correction(
-            image, seen.saved, dataset.classes, data=name, name=sample_id, split=split
-        )
-        cached.forget_data()
-    if correcting and (kept := st.session_state.get("corrected")):
-        st.success(f"Kept in {plain(kept)}, a data set of your own.", icon=":material/check_circle:")
-        st.page_link(
-            "pages/2_Train.py", label="Train on it", icon=":material/model_training:", query_params={"train-data": kept}
+    if editable:
+        keep_corrected(
+            seen, lambda: dataset.read_image(sample), dataset.classes, data=name, name=sample_id, split=split
         )
     colours, objects, files = st.tabs(["Colours", "Objects", "Files"])
     with colours, in_place():
