@@ -4,6 +4,7 @@ import streamlit as st
 
 from segmodels.data.dataset import SPLITS
 from ui import cached, charts
+from ui.browse_filters import chosen_pictures
 from ui.data_choice import choose_data
 from ui.frame import in_place, page, plain
 from ui.grid import grid
@@ -43,19 +44,10 @@ def show_pictures(name: str, root: str | None) -> None:
     opened = cached.dataset(name, root)
     labels = opened.classes
 
-    split_column, class_column = st.columns([2, 5], vertical_alignment="bottom")
-    split = split_column.segmented_control(
-        "Split", SPLITS, default="train", required=True, key="split", bind="query-params"
-    )
-    wanted = class_column.pills(
-        "Only pictures with all of", [label.name for label in labels], selection_mode="multi", key="with"
-    )
-
+    split = st.segmented_control("Split", SPLITS, default="train", required=True, key="split", bind="query-params")
     counts = cached.statistics(name, root, split)
+    kept = chosen_pictures(name, root, split, counts, labels)
     has = counts.pixels > 0
-    wanted_ids = [i for i, label in enumerate(labels) if label.name in wanted]
-    usable = [(sid, row) for sid, row in zip(counts.ids, has, strict=True) if sid not in counts.problems]
-    kept = [sid for sid, row in usable if all(row[i] for i in wanted_ids)]
 
     if (shown := st.query_params.get("picture")) in kept:
         with in_place():
@@ -81,10 +73,10 @@ def show_pictures(name: str, root: str | None) -> None:
     )
 
     if not kept:
-        st.info("No picture has all of these classes: choose fewer.", icon=":material/filter_alt_off:")
+        st.info("No picture is like that: ask for less.", icon=":material/filter_alt_off:")
         return
     pages = -(-len(kept) // PER_PAGE)
-    key = f"page-{name}-{split}-{'-'.join(wanted)}"
+    key = f"page-{name}-{split}-{hash(tuple(kept))}"
     number = st.pagination(pages, key=key) if pages > 1 else 1
     position = {sid: i for i, sid in enumerate(counts.ids)}
     here = kept[(number - 1) * PER_PAGE : number * PER_PAGE]

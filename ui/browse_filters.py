@@ -1,0 +1,49 @@
+"""What of a split is shown, chosen by widgets whose values are in the page's address."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from segmodels.data.dataset import ClassLabel
+from segmodels.data.selection import Selection, orders, select
+from segmodels.data.statistics import Statistics
+from ui import cached
+from ui.frame import plain
+
+#: Shorter sides that can be asked for, in pixels; 0 for any.
+SIDES = (0, 128, 256, 512, 1024, 2048)
+
+
+def chosen_pictures(
+    name: str, root: str | None, split: str, counts: Statistics, labels: tuple[ClassLabel, ...]
+) -> list[str]:
+    """Draw the filters; returns the ids of the pictures that they leave, in the order that was chosen."""
+    defects = _defects(name, root, split)
+    classes = [label.name for label in labels]
+    first, second, third, fourth = st.columns([4, 2, 2, 2], vertical_alignment="bottom")
+    wanted = first.pills("Only pictures with all of", classes, selection_mode="multi", format_func=plain, key="with")
+    order = second.selectbox("Order", orders(classes), key="order", bind="query-params")
+    side = third.selectbox(
+        "Shorter side", SIDES, key="side", bind="query-params", format_func=lambda n: f"{n} px or more" if n else "any"
+    )
+    defect = fourth.selectbox(
+        "Defect",
+        [None, *sorted(defects)],
+        key="defect",
+        bind="query-params",
+        format_func=lambda kind: f"{kind} ({len(defects.get(kind, ()))})" if kind else "with or without",
+        help=None if defects else "The tab Check looks for them; nothing is known yet",
+    )
+    return select(counts, Selection(tuple(wanted), defect, side, order), defects)
+
+
+def _defects(name: str, root: str | None, split: str) -> dict[str, set[str]]:
+    """What the last check of the files found in this split: the ids of the samples by the kind of their finding."""
+    report = cached.report(name, root, time.time() // 60)
+    found: dict[str, set[str]] = {}
+    for finding in report.findings if report else ():
+        if finding.sample and finding.split == split:
+            found.setdefault(finding.kind, set()).add(finding.sample)
+    return found
