@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -76,6 +77,26 @@ def test_a_check_runs_beside_the_page_and_ends_in_a_table(
     # Kept: another visit shows it at once.
     st.cache_resource.clear()
     assert len(opened("Check", data="oxford-pets").dataframe[0].value) == 3
+
+
+def test_a_row_opens_its_picture(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row is chosen by hand: a test cannot click into Streamlit's table."""
+    root = write_small_pets(tmp_path / "data" / "oxford-iiit-pet")
+    monkeypatch.setenv("SEGMODELS_DATA", str(root.parent))
+    dataset = open_dataset("oxford-pets")
+    sample = dataset.samples("test")[1]
+    assert sample.image_path is not None
+    sample.image_path.write_bytes(b"")
+    findings = verify(dataset).findings
+    (row,) = [number for number, finding in enumerate(findings) if finding.sample == sample.id]
+    chosen = SimpleNamespace(selection=SimpleNamespace(rows=[row]))
+    monkeypatch.setattr(verify_view.st, "dataframe", lambda *_, **__: chosen)
+    app = opened("Check", data="oxford-pets", split="train", side="512")
+    app = button(app, f"Open {sample.id}".replace("_", r"\_")).click().run()
+    assert not app.exception
+    assert app.query_params["picture"] == sample.id
+    assert f"**{sample.id}**, 1 of 1".replace("_", r"\_") in "".join(element.value for element in app.markdown)
+    assert "truncated" in app.error[0].value or "not a picture" in app.error[0].value
 
 
 def test_a_check_can_be_stopped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,18 @@ def chosen_pictures(
     return select(counts, Selection(tuple(wanted), defect, side, order), defects)
 
 
+def open_picture(split: str, sample_id: str, defect: str | None = None) -> None:
+    """Show one picture on the tab of pictures from the next rerun on; to be called by a widget when it is used.
+
+    Args:
+        split: the one that it is in.
+        sample_id: its id.
+        defect: a kind of finding that it has: pictures that cannot be read are shown among those alone.
+    """
+    st.session_state.update({"view": "Pictures", "split": split, "with": [], "side": 0, "defect": defect})
+    st.query_params["picture"] = sample_id
+
+
 def _defects(name: str, root: str | None, split: str) -> dict[str, set[str]]:
     """What the last check of the files found in this split: the ids of the samples by the kind of their finding."""
     report = cached.report(name, root, time.time() // 60)

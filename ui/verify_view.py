@@ -16,6 +16,7 @@ from segmodels.data.disk import Stopped
 from segmodels.data.verify import Report, verify
 from segmodels.errors import UserError
 from ui import cached
+from ui.browse_filters import open_picture
 from ui.frame import plain
 
 #: Seconds between two looks at a check.
@@ -121,10 +122,20 @@ def _findings(report: Report) -> None:
     rows = [_row(finding) for finding in kept]
     # The name comes first and the folder last: a path would hide what is wrong.
     shown = [{**row, "File": row["File"].rpartition("/")[2], "Folder": row["File"].rpartition("/")[0]} for row in rows]
-    st.dataframe(
+    picked = st.dataframe(
         shown, hide_index=True, key="verify-table", alt="What is wrong, by file",
         column_order=["File", "What", "Action", "Kind", "Split", "Folder"],
+        on_select="rerun", selection_mode="single-row",
     )  # fmt: skip
+    at = next(iter(picked.selection.rows), None)  # type: ignore[attr-defined]
+    finding = kept[at] if at is not None and at < len(kept) else None
+    if finding is not None and finding.sample:
+        st.button(
+            f"Open {plain(finding.sample)}", icon=":material/open_in_full:", key="verify-open",
+            on_click=open_picture, args=(finding.split, finding.sample, finding.kind),
+        )  # fmt: skip
+    else:
+        st.caption("A picture opens from its row; what has no picture is about the set as a whole.")
     with st.container(horizontal=True):
         document = json.dumps(report.document(), indent=2, ensure_ascii=False)
         st.download_button(
