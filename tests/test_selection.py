@@ -17,7 +17,7 @@ def figures(pixels: list[list[int]], sizes: list[list[int]], broken: tuple[int, 
     ids = [f"p{number}" for number in range(len(sizes))]
     return Statistics(
         "toy", "train", CLASSES, ids, np.array(pixels, np.int64).reshape(-1, 3), np.zeros(len(ids), np.int64),
-        np.array(sizes, np.int64).reshape(-1, 2), np.zeros(3), np.zeros(3), np.zeros((3, 3)),
+        np.array(sizes, np.int64).reshape(-1, 2), np.zeros(3), np.zeros(3), np.zeros((3, 3)), np.zeros((3, 32, 32)),
         {f"p{number}": "cannot be read" for number in broken},
     )  # fmt: skip
 

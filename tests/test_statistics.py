@@ -96,6 +96,19 @@ def test_every_figure_against_a_loop(plain: Plain, home: Path, strip: int, monke
     assert list(found.problems) == ["9"]
 
 
+def test_where_the_classes_lie(plain: Plain, home: Path) -> None:
+    found, expected = class_statistics(plain, "train").places, np.zeros((3, 32, 32), int)
+    for sample in plain.listed("train")[:-1]:
+        mask = plain.read_mask(sample)
+        height, width = mask.shape
+        for row in range(32):
+            for column in range(32):
+                value = mask[int((row + 0.5) * height / 32), int((column + 0.5) * width / 32)]
+                if value != 255:
+                    expected[value, row, column] += 1
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_the_document_is_json_and_says_what_the_arrays_say(plain: Plain, home: Path) -> None:
     found = class_statistics(plain, "train")
     document = json.loads(json.dumps(found.document(), allow_nan=False))

@@ -49,6 +49,10 @@ def statistics_view(name: str, root: str | None, split: str) -> None:
     with right:
         st.markdown("**Weights for the loss**")
         _weights(labels, figures)
+    left, _ = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Where the class lies**")
+        _places(labels, figures)
 
 
 def images(labels: tuple[ClassLabel, ...], figures: Statistics) -> go.Figure:
@@ -130,6 +134,38 @@ def _weights(labels: tuple[ClassLabel, ...], figures: Statistics) -> None:
     absent = [label.name for label, count in zip(labels, figures.images, strict=True) if not count]
     if absent:
         st.caption(f"Weight 0, since no picture has it: {plain(', '.join(absent))}")
+
+
+def _places(labels: tuple[ClassLabel, ...], figures: Statistics) -> None:
+    there = [index for index in range(len(labels)) if figures.places[index].any()]
+    # The background is everywhere else, and the rarest class the least expected.
+    first = next((place for place, index in enumerate(there) if labels[index].name != "background"), 0)
+    index = st.selectbox(
+        "Class", there, first, key="places-class", format_func=lambda index: labels[index].name,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if index is None:
+        return
+    st.plotly_chart(
+        place_chart(figures, index), key="places", config=QUIET, alt=f"Where {labels[index].name} lies in the pictures"
+    )
+    st.caption("All pictures laid over each other, each stretched to the same square.")
+
+
+def place_chart(figures: Statistics, index: int) -> go.Figure:
+    """A map of how often a class lies in each place of a picture, in percent of the pictures."""
+    shares = 100 * figures.places[index] / max(1, len(figures.used_sizes))
+    figure = go.Figure(
+        go.Heatmap(z=shares, colorscale="Cividis", zmin=0, colorbar={"ticksuffix": " %"}, hoverongaps=False,
+                   hovertemplate="in %{z:.0f} % of the pictures<extra></extra>")
+    )  # fmt: skip
+    figure.update_layout(
+        height=320,
+        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        xaxis={"visible": False, "constrain": "domain"},
+        yaxis={"visible": False, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
+    )
+    return figure
 
 
 def _byte(value: float) -> str:

@@ -14,12 +14,16 @@ from segmodels.data.ahead import ahead, decoders
 from segmodels.data.class_weights import METHODS, suggested_weights
 from segmodels.data.dataset import IGNORE, SPLITS, Dataset, Progress, Sample
 from segmodels.data.disk import Stop, Stopped
+from segmodels.data.images import resize_mask
 from segmodels.errors import UserError, choose
 from segmodels.files import read_json, write_json
 from segmodels.home import home
 
 #: Change this when the same files would give other figures.
-VERSION = 2
+VERSION = 3
+
+#: Into how many rows and columns pictures are divided to tell where classes lie.
+PLACES = 32
 
 #: Pixels counted at a time.
 STRIP = 1 << 20
@@ -38,6 +42,8 @@ class Statistics:
         sizes: int64 `(samples, 2)`, height and width.
         mean, deviation: float64 `(3,)`, of red, green and blue (0 to 255) over all pixels, ignored ones too.
         class_colours: float64 `(classes, 3)`, the mean colour of the pixels of each class; NaN where there is none.
+        places: int64 `(classes, PLACES, PLACES)`, in how many pictures the class lies in the middle of each of so many
+            equal rows and columns.
         problems: why a sample cannot be used, by its id.
     """
 
@@ -51,6 +57,7 @@ class Statistics:
     mean: np.ndarray
     deviation: np.ndarray
     class_colours: np.ndarray
+    places: np.ndarray
     problems: dict[str, str]
 
     @property
@@ -140,6 +147,7 @@ def class_statistics(
         mean=np.array(found["mean"], np.float64),
         deviation=np.array(found["deviation"], np.float64),
         class_colours=np.array(found["class_colours"], np.float64).reshape(len(names), 3),
+        places=np.array(found["places"], np.int64).reshape(len(names), PLACES, PLACES),
         problems=found["problems"],
     )
 
@@ -162,13 +170,15 @@ def _measure(
     by_value = np.zeros(256, np.int64)
     sums = np.zeros((256, 3), np.int64)
     squares = np.zeros(3, np.int64)
+    places = np.zeros((256, PLACES, PLACES), np.int64)
+    rows, columns = np.indices((PLACES, PLACES))
 
-    def one(sample: Sample) -> tuple[tuple[int, int], np.ndarray, np.ndarray, np.ndarray] | str:
+    def one(sample: Sample) -> tuple[tuple[int, int], np.ndarray, np.ndarray, np.ndarray, np.ndarray] | str:
         try:
             image, mask = dataset.read(sample)
         except UserError as error:
             return str(error)
-        return (mask.shape[0], mask.shape[1]), *_colours(image, mask)
+        return (mask.shape[0], mask.shape[1]), resize_mask(mask, PLACES, PLACES), *_colours(image, mask)
 
     with closing(ahead(one, samples, threads=decoders())) as results:
         for done, (sample, result) in enumerate(zip(samples, results, strict=True), start=1):
@@ -176,7 +186,8 @@ def _measure(
                 problems[sample.id] = result
                 size, values = (0, 0), np.zeros(256, np.int64)
             else:
-                size, values, of_values, squared = result
+                size, small, values, of_values, squared = result
+                places[small, rows, columns] += 1
                 sums += of_values
                 squares += squared
             by_value += values
@@ -201,6 +212,7 @@ def _measure(
         "mean": _numbers(mean),
         "deviation": _numbers(deviation),
         "class_colours": [_numbers(colour) for colour in class_colours],
+        "places": places[:count].tolist(),
         "problems": problems,
     }
 
