@@ -1,0 +1,176 @@
+"""The mask viewer and the grid of Browse in headless Chromium, which draws on the processor.
+
+Frames: while opacity or a class changes with every frame, of a 1000x1000 mask with 300 objects; aim: a median of at
+most 17 ms, which is each frame of a screen. Opening: from the click to the drawn picture, 4000x3000; aim: 1.5 s.
+
+Grid: a folder of 10,000 pictures whose figures and first thumbnails are there: a page of them from its address, and the
+next one from the click; aims: 1 s and 0.3 s. Memory of the server over 200 turns of the page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+PICTURES, TURNS, FRAMES = 10_000, 200, 120
+#: Milliseconds between frames while something is changed in each.
+CHANGING = """async ([frames, kind]) => {
+    const root = document.querySelector("[data-viewer]") ?? [...document.querySelectorAll("*")]
+        .map((each) => each.shadowRoot?.querySelector("[data-viewer]")).find(Boolean);
+    const slider = root.querySelector("input[type=range][aria-label=Opacity]");
+    const times = [];
+    let last = null;
+    for (let frame = 0; frame < frames; frame++) {
+        if (kind === "opacity") {
+            slider.value = frame % 100;
+            slider.dispatchEvent(new Event("input"));
+        } else root.querySelectorAll(".legend input")[1].click();
+        const now = await new Promise(requestAnimationFrame);
+        if (last !== null) times.push(now - last);
+        last = now;
+    }
+    return times;
+}"""
+
+
+def main() -> None:
+    print("| | median | 95 % below |")
+    print("|---|---|---|")
+    with (
+        _browser() as page,
+        tempfile.TemporaryDirectory() as home,
+        _server("benchmarks/viewer_page.py", home) as (url, _),
+    ):
+        page.goto(url)
+        page.locator("[data-viewer][data-ready]").wait_for()
+        for kind, what in (("opacity", "opacity"), ("class", "a class shown and hidden")):
+            times = page.evaluate(CHANGING, [FRAMES, kind])
+            print(f"| frame while changing: {what} | {_spread(times, 'ms', 1)} |", flush=True)
+        print(f"| a picture of 4000x3000 opens | {_spread(_opening(page, url), 's', 2)} |", flush=True)
+    with _browser() as page, tempfile.TemporaryDirectory() as home:
+        data = _write_pictures(Path(home) / "pictures")
+        with _server("app.py", home) as (url, process):
+            _grid(page, f"{url}/Browse?data={data}", process)
+
+
+def _opening(page: Page, url: str) -> list[float]:
+    found = []
+    for _ in range(5):
+        page.goto(url)
+        page.locator('[data-viewer][data-ready="1000 x 1000"]').wait_for()
+        began = time.perf_counter()
+        page.get_by_role("button", name="Large").click()
+        page.locator('[data-viewer][data-ready="3000 x 4000"]').wait_for()
+        found.append(time.perf_counter() - began)
+    return found
+
+
+def _grid(page: Page, url: str, process: psutil.Process) -> None:
+    page.set_default_timeout(900_000)
+    page.goto(url)  # counts the classes, once
+    page.locator("[data-grid][data-ready]").wait_for()
+    for number in range(2, 8):
+        _turn(page, number)
+    first = []
+    for _ in range(5):
+        began = time.perf_counter()
+        page.goto(url)
+        page.locator("[data-grid][data-ready]").wait_for()
+        first.append(time.perf_counter() - began)
+    print(f"| first page of {PICTURES:,} pictures, browser and session new | {_spread(first, 's', 2)} |", flush=True)
+    turns = [_turn(page, number) for number in (2, 3, 4, 5, 6)]
+    print(f"| the next page | {_spread(turns, 's', 2)} |", flush=True)
+    before = process.memory_full_info().uss
+    for turn in range(TURNS):
+        _turn(page, 7 + turn % 2 if turn % 40 else 5)
+    grown = process.memory_full_info().uss - before
+    print(f"| memory of the server after {TURNS} turns more than before | {grown / 1e6:.0f} MB | |", flush=True)
+
+
+def _turn(page: Page, number: int) -> float:
+    """Seconds from the click on a page's number to its pictures."""
+    before = page.locator("[data-grid]").get_attribute("data-ready")
+    began = time.perf_counter()
+    page.get_by_test_id("stPagination").get_by_role("button", name=str(number), exact=True).click()
+    page.locator(f'[data-grid][data-ready]:not([data-ready="{before}"])').wait_for()
+    return time.perf_counter() - began
+
+
+def _write_pictures(folder: Path) -> Path:
+    generator = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for number in range(PICTURES):
+        image = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(image).resize((160, 120)).save(folder / "images" / f"{number:05d}.jpg")
+        mask = generator.integers(0, 3, (6, 8), dtype=np.uint8)
+        Image.fromarray(mask).resize((160, 120), Image.Resampling.NEAREST).save(folder / "masks" / f"{number:05d}.png")
+    return folder
+
+
+def _spread(values: list[float], unit: str, digits: int) -> str:
+    ordered = sorted(values)
+    high = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+    return f"{statistics.median(values):.{digits}f} {unit} | {high:.{digits}f} {unit}"
+
+
+@contextlib.contextmanager
+def _browser() -> Iterator[Page]:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        sys.exit("the viewer is measured in Chromium: apt install chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched.new_page(viewport={"width": 1400, "height": 1000})
+        launched.close()
+
+
+@contextlib.contextmanager
+def _server(script: str, home: str) -> Iterator[tuple[str, psutil.Process]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        script,
+        "--server.headless",
+        "true",
+        "--server.port",
+        str(port),
+    ]
+    started = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "SEGMODELS_HOME": home, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+                break
+            time.sleep(0.1)
+        yield url, psutil.Process(started.pid)
+    finally:
+        started.kill()
+        started.wait()
