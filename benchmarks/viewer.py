@@ -27,6 +27,8 @@ import psutil
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from segmodels.data.own_data import add_folder
+
 ROOT = Path(__file__).parents[1]
 PICTURES, TURNS, FRAMES = 10_000, 200, 120
 #: Milliseconds between frames while something is changed in each.
@@ -64,7 +66,8 @@ def main() -> None:
             print(f"| frame while changing: {what} | {_spread(times, 'ms', 1)} |", flush=True)
         print(f"| a picture of 4000x3000 opens | {_spread(_opening(page, url), 's', 2)} |", flush=True)
     with _browser() as page, tempfile.TemporaryDirectory() as home:
-        data = _write_pictures(Path(home) / "pictures")
+        os.environ["SEGMODELS_HOME"] = home
+        data = add_folder(_write_pictures(Path(home) / "pictures"), "pictures")
         with _server("app.py", home) as (url, process):
             _grid(page, f"{url}/Browse?data={data}", process)
 
