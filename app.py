@@ -26,7 +26,7 @@ def strip(name: str) -> None:
     with st.container(horizontal=True, gap="small"):
         for sample in chosen:
             with suppress(UserError):  # what is wrong with a picture is told where one looks at it
-                picture = cached.thumbnail(name, None, "train", sample.id, square=True)
+                picture = cached.thumbnail(name, None, "train", sample.id)
                 st.image(picture, width=120, alt=f"{sample.id} of {name} with its mask")
 
 

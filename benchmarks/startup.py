@@ -5,22 +5,17 @@ Aims: 0.3 s and 2 s; and the server process has no engine in memory before it pr
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.served import ROOT, chromium, server
+
 RUNS = 7
 
 
@@ -49,9 +44,8 @@ def median_seconds(command: list[str]) -> float:
 
 def first_paint() -> tuple[float, set[str]]:
     """Seconds until a fresh server's home page shows its heading and its cards, and the engines it has loaded."""
-    with server() as (url, process), sync_playwright() as playwright:
-        chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    with tempfile.TemporaryDirectory() as home, server(home) as (url, process), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
         page.goto("about:blank")
         began = time.perf_counter()
@@ -62,29 +56,3 @@ def first_paint() -> tuple[float, set[str]]:
         regions = Path(f"/proc/{process.pid}/maps").read_text()
         browser.close()
     return seconds, {name for name in ("tensorflow", "jaxlib", "torch") if name in regions}
-
-
-@contextlib.contextmanager
-def server() -> Iterator[tuple[str, subprocess.Popen]]:
-    """A server on a free port that has answered its health check."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as home:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"],
-            cwd=ROOT,
-            env={**os.environ, "SEGMODELS_HOME": home},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            for _ in range(300):
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
-                    break
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}", process
-        finally:
-            process.kill()
-            process.wait()

@@ -11,14 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,14 +22,12 @@ import psutil
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.served import chromium, server
 from segmodels.data.own_data import add_folder
 
-ROOT = Path(__file__).parents[1]
 PICTURES, TURNS, FRAMES = 10_000, 200, 120
 #: Milliseconds between frames while something is changed in each.
-CHANGING = """async ([frames, kind]) => {
-    const root = document.querySelector("[data-viewer]") ?? [...document.querySelectorAll("*")]
-        .map((each) => each.shadowRoot?.querySelector("[data-viewer]")).find(Boolean);
+CHANGING = """async (root, [frames, kind]) => {
     const slider = root.querySelector("input[type=range][aria-label=Opacity]");
     const times = [];
     let last = null;
@@ -57,19 +50,19 @@ def main() -> None:
     with (
         _browser() as page,
         tempfile.TemporaryDirectory() as home,
-        _server("benchmarks/viewer_page.py", home) as (url, _),
+        server(home, "benchmarks/viewer_page.py") as (url, _),
     ):
         page.goto(url)
         page.locator("[data-viewer][data-ready]").wait_for()
         for kind, what in (("opacity", "opacity"), ("class", "a class shown and hidden")):
-            times = page.evaluate(CHANGING, [FRAMES, kind])
+            times = page.locator("[data-viewer]").evaluate(CHANGING, [FRAMES, kind])
             print(f"| frame while changing: {what} | {_spread(times, 'ms', 1)} |", flush=True)
         print(f"| a picture of 4000x3000 opens | {_spread(_opening(page, url), 's', 2)} |", flush=True)
     with _browser() as page, tempfile.TemporaryDirectory() as home:
         os.environ["SEGMODELS_HOME"] = home
         data = add_folder(_write_pictures(Path(home) / "pictures"), "pictures")
-        with _server("app.py", home) as (url, process):
-            _grid(page, f"{url}/Browse?data={data}", process)
+        with server(home) as (url, process):
+            _grid(page, f"{url}/Browse?data={data}", psutil.Process(process.pid))
 
 
 def _opening(page: Page, url: str) -> list[float]:
@@ -135,45 +128,7 @@ def _spread(values: list[float], unit: str, digits: int) -> str:
 
 @contextlib.contextmanager
 def _browser() -> Iterator[Page]:
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        sys.exit("the viewer is measured in Chromium: apt install chromium")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        launched = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield launched.new_page(viewport={"width": 1400, "height": 1000})
         launched.close()
-
-
-@contextlib.contextmanager
-def _server(script: str, home: str) -> Iterator[tuple[str, psutil.Process]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        script,
-        "--server.headless",
-        "true",
-        "--server.port",
-        str(port),
-    ]
-    started = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "SEGMODELS_HOME": home, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(200):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
-                break
-            time.sleep(0.1)
-        yield url, psutil.Process(started.pid)
-    finally:
-        started.kill()
-        started.wait()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from segmodels.data.dataset import Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.data.datasets.own import recognise
-from segmodels.data.images import resize_image, resize_mask
+from segmodels.data.images import encoded, fitted, resize_image, resize_mask
 from segmodels.data.statistics import Statistics, class_statistics
 from segmodels.data.verify import Report, kept_report
 from segmodels.errors import UserError
@@ -72,45 +70,35 @@ def report(name: str, root: str | None, since: float) -> Report | None:
 
 
 @st.cache_data(max_entries=2000, show_spinner=False)
-def thumbnail(
-    name: str, root: str | None, split: str, sample_id: str, opacity: float = 0.5, *, square: bool = False
-) -> bytes:
-    """A sample with its mask laid over, as JPEG; `UserError` where it cannot be read. `square` cuts out its middle."""
+def thumbnail(name: str, root: str | None, split: str, sample_id: str) -> bytes:
+    """The square middle of a sample with its mask laid over, as JPEG; `UserError` where it cannot be read."""
     opened = dataset(name, root)
     sample = next(sample for sample in opened.samples(split) if sample.id == sample_id)
     image, mask = opened.read(sample)
     height, width = mask.shape
-    if square:
-        side = min(height, width)
-        middle = np.s_[(height - side) // 2 :, (width - side) // 2 :]
-        image, mask = image[middle][:side, :side].copy(), mask[middle][:side, :side].copy()
-        height = width = side
-    scale = min(1.0, THUMBNAIL / max(height, width))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    return jpeg(overlay(resize_image(image, *size), resize_mask(mask, *size), opened.classes, opacity=opacity))
+    side = min(height, width)
+    middle = np.s_[(height - side) // 2 :, (width - side) // 2 :]
+    image, mask = image[middle][:side, :side].copy(), mask[middle][:side, :side].copy()
+    size = fitted(side, side, THUMBNAIL)
+    return jpeg(overlay(resize_image(image, *size), resize_mask(mask, *size), opened.classes))
 
 
 def jpeg(image: np.ndarray) -> bytes:
     """uint8 RGB `(height, width, 3)` as the bytes of a JPEG."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
-
-
-def png(image: Image.Image) -> bytes:
-    """A picture as the bytes of a PNG."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(image, "JPEG", quality=88)
 
 
 def predictor(path: Path) -> Predictor:
     """A loaded model, shared by all sessions; loaded anew when its weights change."""
+    return _predictor(str(path), weights_written(path))
+
+
+def weights_written(path: Path) -> int:
+    """When the weights of a checkpoint were written, in nanoseconds; `UserError` where there are none."""
     try:
-        written = (whole(path) / WEIGHTS).stat().st_mtime_ns
+        return (whole(path) / WEIGHTS).stat().st_mtime_ns
     except OSError:
         raise UserError(f"{path} has no {WEIGHTS}: the checkpoint is incomplete, or its run was deleted") from None
-    return _predictor(str(path), written)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model; the first one takes some seconds …")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from segmodels.files import whole
-from segmodels.hub.checkpoint import WEIGHTS
+from segmodels.data.images import encoded
 from ui import cached
 from ui.correct import correcting, keep_corrected
 from ui.frame import plain
@@ -29,7 +29,7 @@ class Chosen:
     content: bytes | np.ndarray
     truth: np.ndarray | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         content = self.content if isinstance(self.content, bytes) else self.content.tobytes()
         return hashlib.blake2b(content, digest_size=12).hexdigest()
@@ -62,7 +62,7 @@ def prediction_view(path: Path, data: str, chosen: Chosen) -> None:
             layers.append(Layer("Truth", chosen.truth, truth=True))
         return Picture(chosen.label, result.image, layers, result.labels)
 
-    shows = repr((str(path), _written(path), chosen.digest, editable, numbered))
+    shows = repr((str(path), cached.weights_written(path), chosen.digest, editable, numbered))
     with st.spinner("Drawing …"):
         seen = viewer(scene, shows=shows, key="prediction", editable=editable)
     if editable:
@@ -70,18 +70,18 @@ def prediction_view(path: Path, data: str, chosen: Chosen) -> None:
     stem = chosen.label.rsplit(".", 1)[0]
     with st.container(horizontal=True):
         st.download_button(
-            "Mask (class ids, PNG)", lambda: cached.png(result.indexed()), f"{stem}-mask.png", "image/png",
+            "Mask (class ids, PNG)", lambda: encoded(result.indexed(), "PNG"), f"{stem}-mask.png", "image/png",
             on_click="ignore", icon=":material/download:",
         )  # fmt: skip
         st.download_button(
-            "Overlay (PNG)", lambda: cached.png(result.overlay()), f"{stem}-overlay.png", "image/png",
+            "Overlay (PNG)", lambda: encoded(result.overlay(), "PNG"), f"{stem}-overlay.png", "image/png",
             on_click="ignore", icon=":material/download:",
         )  # fmt: skip
 
 
 def _predicted(path: Path, chosen: Chosen) -> Result:
     """What the model sees in the picture; kept until there is another model or picture."""
-    key = (str(path), _written(path), chosen.digest)
+    key = (str(path), cached.weights_written(path), chosen.digest)
     kept_key, kept = st.session_state.get("predicted", (None, None))
     if kept_key == key:
         return kept
@@ -90,8 +90,3 @@ def _predicted(path: Path, chosen: Chosen) -> Result:
         result.mask  # noqa: B018 - it is computed here, while the spinner turns
     st.session_state["predicted"] = (key, result)
     return result
-
-
-def _written(path: Path) -> int:
-    weights = whole(path) / WEIGHTS
-    return weights.stat().st_mtime_ns if weights.exists() else 0

@@ -187,6 +187,20 @@ class _opened:
             raise UserError(f"{self.label}: the picture is damaged ({_one_line(error)})") from None
 
 
+def fitted(height: int, width: int, side: int) -> tuple[int, int]:
+    """Height and width in the same proportion with no side longer than `side`; never larger than they are."""
+    scale = min(1.0, side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def encoded(picture: np.ndarray | Image.Image, form: str, **how: int) -> bytes:
+    """The bytes of a file of a picture, or of a map of numbers; `form` and `how` are Pillow's."""
+    buffer = io.BytesIO()
+    opened = picture if isinstance(picture, Image.Image) else Image.fromarray(np.ascontiguousarray(picture))
+    opened.save(buffer, form, **how)
+    return buffer.getvalue()
+
+
 def _to_eight_bits(values: np.ndarray) -> np.ndarray:
     """Integer samples as they are or by their full 16-bit range; anything else from its least to its greatest value."""
     whole = values.dtype.kind in "iub"

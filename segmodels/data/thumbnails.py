@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from segmodels.data.dataset import Dataset, Sample
-from segmodels.data.images import resize_image, resize_mask
+from segmodels.data.images import encoded, fitted, resize_image, resize_mask
 from segmodels.errors import UserError
 from segmodels.files import replacing
 from segmodels.home import home
@@ -53,11 +51,10 @@ def thumbnail(dataset: Dataset, sample: Sample) -> Thumbnail:
             f"{sample.id}: the picture is {width}x{height} but its mask is {mask.shape[1]}x{mask.shape[0]}; they must "
             "be of one size"
         )
-    scale = min(1.0, SIDE / max(height, width))
-    small = max(1, round(height * scale)), max(1, round(width * scale))
+    small = fitted(height, width, SIDE)
     made = Thumbnail(
-        _bytes(resize_image(image, *small), "JPEG", quality=85),
-        _bytes(resize_mask(mask, *small), "PNG", compress_level=6),
+        encoded(resize_image(image, *small), "JPEG", quality=85),
+        encoded(resize_mask(mask, *small), "PNG", compress_level=6),
         (width, height),
     )
     _keep(path, made)
@@ -99,9 +96,3 @@ def _keep(path: Path, made: Thumbnail) -> None:
             part.write_bytes(head + made.image + made.mask)
     except (OSError, UserError):  # a full disk: it is made anew the next time
         return
-
-
-def _bytes(values: np.ndarray, form: str, **how: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(values)).save(buffer, form, **how)
-    return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,8 +47,7 @@ def grid(dataset: Dataset, samples: Sequence[Sample], said: Sequence[str], *, ke
         "classes": [{"name": label.name, "colour": label.colour} for label in dataset.classes],
         "tiles": tiles,
     }
-    content = files.message(document)
-    digest = hashlib.blake2b(content, digest_size=12).hexdigest()
-    opened = _component(key=key, data=files.message({**document, "key": digest}), on_opened_change=lambda: None)
+    data = files.message({**document, "key": files.digest(document)})
+    opened = _component(key=key, data=data, on_opened_change=lambda: None)
     chosen = opened.get("opened")
     return chosen if chosen in {sample.id for sample in samples} else None

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from segmodels.data.dataset import IGNORE
 from segmodels.errors import UserError
 from ui.viewer.message import Layer, Picture, pack, pack_part
 from ui.viewer.parts import script, style
@@ -169,8 +168,3 @@ def _mask(reported: Any, shows: str) -> np.ndarray | None:
     except (KeyError, TypeError, ValueError, binascii.Error, zlib.error):
         raise UserError("the corrected mask did not arrive whole: save it again") from None
     return np.frombuffer(values, np.uint8).reshape(height, width).copy()
-
-
-def known_ids(mask: np.ndarray, classes: int) -> bool:
-    """Whether a mask has ids of these classes alone, and ignored pixels."""
-    return bool(np.isin(np.unique(mask), [*range(classes), IGNORE]).all())

@@ -6,7 +6,7 @@ the picture as JPEG, masks and objects as PNGs whose values are the class ids an
 
 from __future__ import annotations
 
-import io
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from segmodels.data.dataset import IGNORE, ClassLabel
-from segmodels.data.images import resize_image, resize_mask
+from segmodels.data.images import encoded, fitted, resize_image, resize_mask
 from segmodels.errors import UserError
 from segmodels.prediction.masks import indexed_mask
 
@@ -79,7 +79,7 @@ def pack(picture: Picture, **settings: Any) -> bytes:
         "name": picture.name,
         "width": width,
         "height": height,
-        "image": files.add(_jpeg(_fit(picture.image, FIRST_SIDE)), "image/jpeg"),
+        "image": files.add(_jpeg(_fit(picture.image)), "image/jpeg"),
         "classes": [{"name": label.name, "colour": label.colour} for label in picture.labels],
         "layers": [_layer(layer, picture, files) for layer in picture.layers],
         "reduced": max(height, width) > FIRST_SIDE,
@@ -99,7 +99,7 @@ def pack_part(picture: Picture, window: tuple[float, float, float, float], **set
     left, right = _within(window[0], window[2], width)
     top, bottom = _within(window[1], window[3], height)
     files = Files()
-    part = files.add(_jpeg(_fit(picture.image[top:bottom, left:right], FIRST_SIDE)), "image/jpeg")
+    part = files.add(_jpeg(_fit(picture.image[top:bottom, left:right])), "image/jpeg")
     detail = {"image": part, "x": left, "y": top, "width": right - left, "height": bottom - top}
     return files.message({"detail": detail, **settings})
 
@@ -117,6 +117,13 @@ class Files:
         self.parts.append(content)
         self.length += len(content)
         return place
+
+    def digest(self, document: dict[str, Any]) -> str:
+        """Of a document and the files, without putting them together."""
+        digest = hashlib.blake2b(repr(document).encode("utf-8", "surrogateescape"), digest_size=12)
+        for part in self.parts:
+            digest.update(part)
+        return digest.hexdigest()
 
     def message(self, document: dict[str, Any]) -> bytes:
         """All in one piece of bytes."""
@@ -138,31 +145,26 @@ def _layer(layer: Layer, picture: Picture, files: Files) -> dict[str, Any]:
     found["mask"] = files.add(_png(indexed_mask(_fit_mask(layer.mask.astype(np.uint8)), picture.labels)))
     if layer.confidence is not None:
         sure = np.round(255 * np.clip(layer.confidence, 0, 1)).astype(np.uint8)
-        found["confidence"] = files.add(_png(Image.fromarray(_fit_mask(sure))))
+        found["confidence"] = files.add(_png(_fit_mask(sure)))
     if layer.instances is not None:
         numbers = np.minimum(layer.instances, 65535).astype(np.uint16)
-        found["instances"] = files.add(_png(Image.fromarray(_fit_mask(numbers))))
+        found["instances"] = files.add(_png(_fit_mask(numbers)))
     return found
 
 
-def _fit(image: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(image.shape[:2])
-    height, width = image.shape[:2]
-    return image if scale >= 1 else resize_image(image, max(1, round(height * scale)), max(1, round(width * scale)))
+def _fit(image: np.ndarray) -> np.ndarray:
+    size = fitted(image.shape[0], image.shape[1], FIRST_SIDE)
+    return image if size == image.shape[:2] else resize_image(image, *size)
 
 
 def _fit_mask(mask: np.ndarray) -> np.ndarray:
-    scale = MASK_SIDE / max(mask.shape)
-    return mask if scale >= 1 else resize_mask(mask, *(max(1, round(side * scale)) for side in mask.shape))
+    size = fitted(mask.shape[0], mask.shape[1], MASK_SIDE)
+    return mask if size == mask.shape else resize_mask(mask, *size)
 
 
 def _jpeg(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
+    return encoded(image, "JPEG", quality=90)
 
 
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
+def _png(values: np.ndarray | Image.Image) -> bytes:
+    return encoded(values, "PNG", compress_level=3)

@@ -22,9 +22,10 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
 
 function makeView(root) {
   const view = {
-    mode: "one", first: 0, second: 1, split: 0.5, focus: null, report: () => {}, ask: () => {}, message: null,
+    mode: "one", first: 0, second: 1, split: 0.5, focus: null, report: () => {}, ask: () => {},
     settings: { opacity: 0.5, contour: false, numbered: true, revision: 0 },
     picture: null, layers: [], overlays: [], editor: null, point: null,
+    hidden: new Map(), // what was switched on or off, by kind and name: it holds for the next picture too
   };
   const bar = element("div", { class: "bar", role: "toolbar", "aria-label": "View" });
   const tools = element("div", { class: "bar tools", role: "toolbar", "aria-label": "Correct the mask", hidden: true });
@@ -40,7 +41,7 @@ function makeView(root) {
   const stage = element(
     "div",
     { class: "stage", tabindex: 0, role: "application", "aria-describedby": "keys" },
-    panes, divider, scale,
+    panes, scale,
   );
   const readout = element("p", { class: "readout" }, "\u00a0");
   const legends = element("div", { class: "legends" });
@@ -133,8 +134,6 @@ function makeView(root) {
     const { classes } = view.header;
     const truth = view.layers.find((layer) => layer.truth);
     const guesses = view.layers.filter((layer) => !layer.truth);
-    const hidden = new Map();
-    for (const each of view.overlays) if (each.source) for (const entry of each.source.entries) hidden.set(`${each.kind} ${entry.name}`, entry.hidden);
     view.overlays = view.layers.map((layer) => overlay("mask", layer.name, () => maskSource(layer, classes), layer));
     if (truth) for (const layer of guesses) {
       view.overlays.push(overlay("errors", `Errors of ${layer.name}`, () => errorSource(truth, layer, classes, view.focus)));
@@ -155,7 +154,7 @@ function makeView(root) {
           if (!made) {
             made = make();
             made.revision = 0;
-            for (const entry of made.entries) entry.hidden = hidden.get(`${kind} ${entry.name}`) ?? entry.hidden;
+            for (const entry of made.entries) entry.hidden = view.hidden.get(`${kind} ${entry.name}`) ?? entry.hidden;
           }
           return made;
         },
@@ -226,7 +225,11 @@ function makeView(root) {
   function flip(kind, source, index) {
     const { id } = source.entries[index], hide = !source.entries[index].hidden;
     for (const each of kind === "mask" ? view.overlays.filter((other) => other.kind === "mask") : [{ source }]) {
-      for (const entry of each.source.entries) if (entry.id === id) entry.hidden = hide;
+      for (const entry of each.source.entries) {
+        if (entry.id !== id) continue;
+        entry.hidden = hide;
+        view.hidden.set(`${kind} ${entry.name}`, hide);
+      }
     }
     restyle({});
     buildLegends();
@@ -405,7 +408,6 @@ function makeView(root) {
       scale.querySelector("i").style.width = `${found.pixels / ratio}px`;
       scale.querySelector("span").textContent = found.text;
     }
-    root.dataset.frames = Number(root.dataset.frames ?? 0) + 1;
   }
 
   // A picture that came reduced: ask for the part in sight once it is larger than what came, and at rest.
