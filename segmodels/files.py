@@ -47,6 +47,11 @@ def replacing(path: Path, *, keep: bool = False) -> Iterator[Path]:
                 beside.unlink(missing_ok=True)
 
 
+def being_written(path: Path) -> bool:
+    """Whether something is being made that will be at `path`, by `replacing` in this or another process."""
+    return not path.exists() and any(path.parent.glob(f".{path.name}.????????.part"))
+
+
 def sweep(folder: Path, name: str = "*") -> None:
     """Remove what killed processes left half-written beside `name`; only for who holds the lock on it."""
     for left in folder.glob(f".{name}.????????.part"):

@@ -279,7 +279,19 @@ def test_a_finished_run_is_shown_with_its_figures(trained: Run) -> None:
     assert figures["Best mean IoU"] == f"{best['val_mean_iou']:.3f}"
     assert figures["Best epoch"] == str(best["epoch"])
     assert len(app.get("plotly_chart")) == 3
-    assert len(app.get("image")) == 8  # four pictures, truth and prediction
+    assert len(app.get("bidi_component")) == 2, "the validation pictures, and one of them large"
+
+
+def test_validation_pictures_that_are_damaged_are_named(trained: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(trained.path, trained.path.with_name("damaged"))))
+    (run.path / "samples" / "0-truth.png").write_bytes(b"no picture")
+    app = opened("2_Train", run=run.id)
+    assert not app.exception
+    assert "0-truth.png cannot be shown" in texts(app).replace("\\", "")
+    (run.path / "samples" / "index.json").write_text('{"ids": 3}')
+    app = opened("2_Train", run=run.id)
+    assert not app.exception
+    assert "is damaged: the pictures of this run cannot be shown" in texts(app).replace("\\", "")
 
 
 def test_a_run_whose_process_died_is_shown_as_interrupted(home: Path) -> None:
@@ -445,11 +457,14 @@ def test_a_data_set_whose_folder_is_gone_can_be_removed(home: Path, tmp_path: Pa
     shutil.rmtree(folder)
     app = opened("1_Browse", data=name)
     assert "no such folder" in texts(app)
+    (tmp_path / ".cells.0a1b2c3d.part").mkdir()  # as converting leaves it until it is done
+    assert "is being written just now" in texts(opened("1_Browse", data=name))
     app = next(box for box in app.checkbox if "Remove this data set" in box.label).check().run()
     app = widget(app.button, "Remove").click().run()
     assert not app.exception
     assert own_names() == []
-    assert "not here any more" in texts(opened("1_Browse", data=name))
+    assert "was added here" in texts(opened("1_Browse", data=name))
+    assert "not here any more" in texts(opened("1_Browse", data="another-set"))
 
 
 def test_a_record_of_an_unknown_form_is_read_by_what_it_is(home: Path, tmp_path: Path) -> None:

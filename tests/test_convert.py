@@ -223,6 +223,21 @@ def test_an_empty_folder_is_filled_and_progress_is_told(tmp_path):
     assert (tmp_path / "out" / "classes.json").is_file()
 
 
+def test_a_set_that_is_being_converted_says_so(tmp_path):
+    out, said = tmp_path / "out", []
+
+    def opened(done: int, total: int, what: str) -> None:
+        with pytest.raises(UserError) as refused:
+            open_dataset(str(out))
+        said.append(str(refused.value))
+
+    opened(0, 0, "")
+    convert(made(), out, "masks", progress=opened)
+    assert said[0] == f"{out}: no such folder"
+    assert set(said[1:-1]) == {f"{out}: the folder is being written just now; open it when that is done"}
+    assert len(open_dataset(str(out)).samples("train")) > 0
+
+
 def test_stopping_leaves_nothing(tmp_path):
     asked: list[int] = []
 

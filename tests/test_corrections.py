@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmodels.data.corrections import save_correction
+from segmodels.data.corrections import at_full_size, save_correction
 from segmodels.data.dataset import ClassLabel
 from segmodels.data.datasets import open_dataset
+from segmodels.data.images import resize_mask
 from segmodels.data.own_data import own_folder
 from segmodels.errors import UserError
 from segmodels.recipe import Recipe
@@ -94,3 +95,18 @@ def test_what_is_no_mask_of_the_picture_is_refused(home: Path) -> None:
     with pytest.raises(UserError, match="the id 77, which is no class"):
         save_correction(image, mask, LABELS, data="toy-pets", name="a")
     assert not own_folder().exists()
+
+
+def test_what_was_corrected_in_a_smaller_form_leaves_the_rest_to_the_pixel() -> None:
+    mask = np.random.default_rng(0).integers(0, 2, (90, 120), dtype=np.uint8)
+    small = resize_mask(mask, 30, 40)
+    np.testing.assert_array_equal(at_full_size(mask, small), mask, "nothing was touched")
+    corrected = small.copy()
+    corrected[10:20, 4:8] = 1
+    found = at_full_size(mask, corrected)
+    assert (found[30:60, 12:24][(small == 0)[10:20, 4:8].repeat(3, 0).repeat(3, 1)] == 1).all()
+    outside = np.ones(mask.shape, bool)
+    outside[30:60, 12:24] = False
+    np.testing.assert_array_equal(found[outside], mask[outside])
+    other = mask ^ 1
+    assert at_full_size(mask, other) is other

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmodels.data.selection import LARGEST, LISTED, SMALLEST, Selection, orders, select
+from segmodels.data.selection import DISAGREEMENT, LARGEST, LISTED, SMALLEST, Selection, orders, select
 from segmodels.data.statistics import Statistics
 
 CLASSES = ["background", "most cells", "rare"]
@@ -28,16 +28,18 @@ FOUR = figures([[9, 1, 0], [0, 0, 0], [5, 0, 5], [2, 8, 0]], [[10, 1], [0, 0], [
 @pytest.mark.parametrize(
     ("wanted", "ids"),
     [
-        (Selection(), ["p0", "p2", "p3"]),
+        (Selection(), ["p0", "p1", "p2", "p3"]),
         (Selection(classes=("rare",)), ["p2"]),
         (Selection(classes=("background", "most cells")), ["p0", "p3"]),
         (Selection(classes=("of another set",)), []),
         (Selection(least_side=2), ["p2", "p3"]),
-        (Selection(order=LARGEST), ["p2", "p0", "p3"]),
-        (Selection(order=SMALLEST), ["p0", "p3", "p2"]),
-        (Selection(order="most most cells"), ["p3", "p0", "p2"]),
-        (Selection(order="least background"), ["p3", "p2", "p0"]),
-        (Selection(order="most of another set"), ["p0", "p2", "p3"]),
+        (Selection(order=LARGEST), ["p2", "p0", "p3", "p1"]),
+        (Selection(order=SMALLEST), ["p0", "p3", "p2", "p1"]),
+        (Selection(order="most most cells"), ["p3", "p0", "p2", "p1"]),
+        (Selection(order="least background"), ["p3", "p2", "p0", "p1"]),
+        (Selection(order="most of another set"), ["p0", "p1", "p2", "p3"]),
+        (Selection(order=DISAGREEMENT), ["p3", "p2", "p0", "p1"]),
+        (Selection(order=DISAGREEMENT, classes=("background", "most cells")), ["p3", "p0"]),
         (Selection(defect="unreadable"), ["p1"]),
         (Selection(defect="empty", order="most background"), ["p0", "p3"]),
         (Selection(defect="never seen"), []),
@@ -45,11 +47,12 @@ FOUR = figures([[9, 1, 0], [0, 0, 0], [5, 0, 5], [2, 8, 0]], [[10, 1], [0, 0], [
 )
 def test_what_is_asked_for(wanted: Selection, ids: list[str]) -> None:
     defects = {"unreadable": {"p1", "of another split"}, "empty": {"p3", "p0"}}
-    assert select(FOUR, wanted, defects) == ids
+    assert select(FOUR, wanted, defects, {"p2": 0.1, "p3": 0.4, "p0": 0.0}) == ids
 
 
 def test_every_order_has_a_name() -> None:
     assert orders(["a", "b"]) == [LISTED, LARGEST, SMALLEST, "most a", "least a", "most b", "least b"]
+    assert orders([], predicted=True) == [LISTED, DISAGREEMENT, LARGEST, SMALLEST]
     assert select(figures([], []), Selection(order=LARGEST)) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from segmodels.data.datasets import DATASETS, dataset_type, list_brought
+from segmodels.data.datasets import DATASETS, HUB, OWN, TFDS, dataset_type, list_brought, open_dataset
 from segmodels.data.own_data import PREFIX, own_names
 from segmodels.errors import UserError
 from ui import cached
@@ -25,7 +25,7 @@ def choose_data(*, key: str = "data") -> tuple[str, str | None] | None:
         st.session_state[key] = added
     asked = st.query_params.get(key)
     if asked is not None and asked not in titles:
-        st.warning(f"{plain(asked[:100])} is not here any more.", icon=":material/search_off:")
+        st.warning(plain(_why_not_here(asked)), icon=":material/search_off:")
     name = linked_selectbox("Data set", list(titles), key=key, format_func=titles.__getitem__)
     if name == ADD:
         if added := add_own_data(key):
@@ -47,6 +47,16 @@ def choose_data(*, key: str = "data") -> tuple[str, str | None] | None:
         _offer_download(name, key)
         return None
     return name, root
+
+
+def _why_not_here(name: str) -> str:
+    """Why a data set that a link names is not in the list: such as that it is being converted."""
+    if name.startswith((OWN, TFDS, HUB)):  # not the paths that a link could name
+        try:
+            open_dataset(name)
+        except UserError as error:
+            return str(error)
+    return f"{name[:100]} is not here any more."
 
 
 def _folder(name: str, key: str) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from segmodels.data.dataset import IGNORE, ClassLabel
+from segmodels.data.images import resize_mask
 from segmodels.data.own_data import PREFIX, free_name, own_data, own_folder, own_names
 from segmodels.data.writers import FOLDERS, MaskWriter
 from segmodels.errors import UserError
@@ -56,6 +57,22 @@ def save_correction(
         write_image(places["images"], image)  # first: a picture without a mask is told and left out
         write_indexed_mask(places["masks"], mask, labels)
     return home
+
+
+def at_full_size(mask: np.ndarray, corrected: np.ndarray) -> np.ndarray:
+    """A mask with what was corrected in a smaller form of it: what nobody touched stays as it is, to the pixel.
+
+    Args:
+        mask: class ids before, uint8 `(height, width)`.
+        corrected: `mask` as `resize_mask` makes it smaller, or itself, with corrections, uint8 `(h, w)`.
+
+    Returns:
+        uint8 `(height, width)`.
+    """
+    if corrected.shape == mask.shape:
+        return corrected
+    touched = (corrected != resize_mask(mask, *corrected.shape)).astype(np.uint8)
+    return np.where(resize_mask(touched, *mask.shape) > 0, resize_mask(corrected, *mask.shape), mask)
 
 
 def _set_for(data: str, labels: Sequence[ClassLabel]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from segmodels.data.images import read_image, read_image_at, read_mask, resize_image, resize_mask
 from segmodels.errors import UserError, choose
-from segmodels.files import user_path
+from segmodels.files import state_of, user_path
 
 #: The mask value that no loss, metric, plot or export counts.
 IGNORE = 255
@@ -198,6 +198,17 @@ class Dataset(ABC):
                     known[path] = _digest(path)
                 digest.update(known[path] if path is not None else b"")
         return digest.hexdigest()
+
+    def state(self, sample: Sample) -> str:
+        """A digest of what a sample is, how it is read and when its files were written, without reading them.
+
+        Raises:
+            UserError: a file of it is gone.
+        """
+        paths = [path for path in (sample.image_path, sample.mask_path) if path is not None]
+        if gone := next((path for path in paths if not path.exists()), None):
+            raise UserError(f"{sample.id}: {gone.name} is not there any more: open the data set anew")
+        return state_of(paths, self.name, self.split_seed, *self.reading(), sample.id)
 
     def reading(self) -> tuple[object, ...]:
         """What, beside the files, decides how they are read: it belongs to the fingerprint."""

@@ -63,15 +63,8 @@ def thumbnail(dataset: Dataset, sample: Sample) -> Thumbnail:
 
 def _path(dataset: Dataset, sample: Sample) -> Path:
     """Where it is kept: by what is read and how, and by when the files were written."""
-    facts: list[object] = [VERSION, SIDE, dataset.name, dataset.split_seed, *dataset.reading(), sample.id]
-    for path in (sample.image_path, sample.mask_path):
-        if path is not None:
-            try:
-                state = path.stat()
-                facts += [str(path), state.st_mtime_ns, state.st_size]
-            except OSError:
-                raise UserError(f"{sample.id}: {path.name} is not there any more: open the data set anew") from None
-    digest = hashlib.blake2b(repr(facts).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    facts = f"{VERSION} {SIDE} {dataset.state(sample)}"
+    digest = hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()
     return home() / "thumbnails" / digest[:2] / f"{digest}.bin"
 
 

@@ -16,6 +16,7 @@ from typing import ClassVar
 from segmodels.data.dataset import SPLITS, Dataset, Sample
 from segmodels.data.split import split_by_source
 from segmodels.errors import UserError, choose
+from segmodels.files import being_written
 
 #: Names of folders and list files that stand for a split.
 SPLIT_NAMES = {
@@ -179,6 +180,8 @@ def open_own(root: str | Path, *, form: str | None = None, split_seed: int = 0, 
 
 def check_folder(root: Path) -> None:
     """`UserError` unless `root` is a folder that can be read and is not empty."""
+    if being_written(root):
+        raise UserError(f"{root}: the folder is being written just now; open it when that is done")
     if not root.exists():
         raise UserError(f"{root}: no such folder")
     if not root.is_dir():

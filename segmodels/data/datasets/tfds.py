@@ -26,7 +26,7 @@ from segmodels.data.datasets.oxford_pets import OxfordPets
 from segmodels.data.disk import Report, Stop, locked, make_folder, need_space
 from segmodels.data.label_files import Label
 from segmodels.errors import UserError
-from segmodels.files import replacing, sweep
+from segmodels.files import being_written, replacing, sweep
 from segmodels.home import home
 
 PREFIX = "tfds:"
@@ -55,6 +55,8 @@ def open_tfds(name: str, *, split_seed: int = 0) -> Dataset:
         UserError: no such name, or it has not been brought yet.
     """
     folder = _folder(name)
+    if being_written(folder):
+        raise UserError(f"{name} is being brought and converted just now; open it when that is done")
     if not is_import(folder):
         raise UserError(f"{name} is not here yet: bring it with `python -m segmodels datasets download {name}`")
     return ImportedDataset(folder, split_seed=split_seed)
