@@ -4,10 +4,10 @@ import streamlit as st
 
 from segmodels.data.dataset import SPLITS
 from ui import cached, charts
-from ui.browse_filters import chosen_pictures
+from ui.browse_filters import Chosen, chosen_pictures
 from ui.data_choice import choose_data
 from ui.frame import in_place, page, plain
-from ui.grid import grid
+from ui.grid import grid, sample_tile
 from ui.picture_view import picture_view
 from ui.statistics_view import statistics_view
 from ui.verify_view import verify_view
@@ -46,12 +46,13 @@ def show_pictures(name: str, root: str | None) -> None:
 
     split = st.segmented_control("Split", SPLITS, default="train", required=True, key="split", bind="query-params")
     counts = cached.statistics(name, root, split)
-    kept = chosen_pictures(name, root, split, counts, labels)
+    chosen = chosen_pictures(name, root, split, counts)
+    kept = chosen.ids
     has = counts.pixels > 0
 
     if (shown := st.query_params.get("picture")) in kept:
         with in_place():
-            one_picture(name, root, split, kept, shown)
+            one_picture(name, root, split, chosen, shown)
         return
     about, chart = st.columns([3, 2], vertical_alignment="center")
     with about:
@@ -80,19 +81,23 @@ def show_pictures(name: str, root: str | None) -> None:
     number = st.pagination(pages, key=key) if pages > 1 else 1
     position = {sid: i for i, sid in enumerate(counts.ids)}
     here = kept[(number - 1) * PER_PAGE : number * PER_PAGE]
-    said = []
+    off = chosen.disagreement
+    samples = {sample.id: sample for sample in opened.samples(split)}
+    tiles = []
     for sid in here:
         row = counts.pixels[position[sid]]
         shares = [f"{label.name} {100 * n / row.sum():.0f} %" for label, n in zip(labels, row, strict=True) if n]
-        said.append(f"{sid} with its mask: {', '.join(shares)}")
-    samples = {sample.id: sample for sample in opened.samples(split)}
-    if chosen := grid(opened, [samples[sid] for sid in here], said, key="grid"):
-        st.query_params["picture"] = chosen
+        said = f"{sid} with its mask: {', '.join(shares) or counts.problems.get(sid, 'nothing counted')}"
+        caption = f"{sid} · {100 * off[sid]:.0f} % not as predicted" if sid in off else sid
+        tiles.append(sample_tile(opened, samples[sid], caption, said))
+    if clicked := grid(tiles, labels, key="grid"):
+        st.query_params["picture"] = clicked
         st.rerun()
 
 
-def one_picture(name: str, root: str | None, split: str, ids: list[str], shown: str) -> None:
-    """The chosen picture, and the way to the others."""
+def one_picture(name: str, root: str | None, split: str, chosen: Chosen, shown: str) -> None:
+    """One of the pictures, and the way to the others."""
+    ids = chosen.ids
     at = ids.index(shown)
     back, before, title, after = st.columns([2, 1, 4, 1], vertical_alignment="center")
     if back.button("All pictures", icon=":material/grid_view:"):
@@ -104,7 +109,7 @@ def one_picture(name: str, root: str | None, split: str, ids: list[str], shown: 
         if column.button(label, icon=f":material/{icon}:", disabled=outside, width="stretch"):
             st.query_params["picture"] = ids[to]
             st.rerun()
-    picture_view(name, root, split, shown)
+    picture_view(name, root, split, shown, chosen.against)
 
 
 with in_place():

@@ -51,7 +51,7 @@ def test_a_newcomer_trains_on_toy_pets_reloads_and_gets_a_mask(server: Server, p
     expect(page.locator(".js-plotly-plot")).to_have_count(3)
     expect(badge(page)).to_contain_text("finished")
     expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
-    expect(page.get_by_alt_text(re.compile("epoch 3"))).to_have_count(4)
+    the_validation_pictures_follow_the_epochs(page)
     no_traceback(page)
     assert [row["epoch"] for row in run.history()] == [1, 2, 3]
     assert not server.has_loaded("tensorflow"), "the server loads an engine only to predict"
@@ -74,9 +74,42 @@ def test_a_newcomer_trains_on_toy_pets_reloads_and_gets_a_mask(server: Server, p
         assert mask.mode == "P"
         assert set(mask.get_flattened_data()) <= {0, 1, 2}
 
+    the_worst_predicted_pictures_come_first(page, server, run)
+
+    page.goto(f"{server.url}/Predict?model={run.id}")
     (tmp_path / "notes.jpg").write_text("no picture at all")
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(tmp_path / "notes.jpg")
     expect(page.get_by_role("alert")).to_contain_text("not a picture")
+    no_traceback(page)
+
+
+def the_validation_pictures_follow_the_epochs(page: Page) -> None:
+    expect(page.get_by_alt_text(re.compile("after epoch 3"))).to_have_count(4)
+    viewer = page.locator("[data-viewer][data-ready]")
+    expect(viewer.get_by_role("group", name="Legend of Truth")).to_be_visible()
+    expect(viewer.get_by_role("group", name="Legend of Prediction")).to_be_visible()
+    last = page.locator("[data-grid] .tile").last
+    last.click()
+    expect(viewer.locator(".spoken").first).to_contain_text(last.inner_text())
+    page.get_by_role("slider", name="After epoch").press("ArrowLeft")
+    expect(page.get_by_alt_text(re.compile("after epoch 2"))).to_have_count(4)
+
+
+def the_worst_predicted_pictures_come_first(page: Page, server: Server, run: Run) -> None:
+    browse = f"{server.url}/Browse?data=toy-pets&split=validation&against={run.id}"
+    page.goto(browse)
+    page.get_by_role("button", name=re.compile(r"Predict \d+ pictures")).click()
+    expect(page.get_by_text("of a picture not as in its mask")).to_be_visible()
+    page.goto(f"{browse}&order=least as predicted first")
+    captions = page.locator("[data-grid] .caption")
+    expect(captions.first).to_contain_text("not as predicted")
+    shares = [int(re.findall(r"(\d+) % not as predicted", text)[0]) for text in captions.all_inner_texts()]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[-1]
+    page.locator("[data-grid] .tile").first.click()
+    viewer = page.locator("[data-viewer][data-ready]")
+    viewer.get_by_label("Show", exact=True).select_option(label=f"Errors of {run.id}")
+    expect(viewer.get_by_role("group", name="Legend of Errors")).to_contain_text("wrong")
     no_traceback(page)
 
 
@@ -93,7 +126,7 @@ def test_a_killed_server_loses_nothing_and_stop_keeps_the_best(server: Server, p
 
     server.start()
     page.goto(f"{server.url}/Train?run={run.id}")
-    expect(page.get_by_alt_text(re.compile(r", epoch \d+")).first).to_be_visible()
+    expect(page.get_by_alt_text(re.compile(r"after epoch \d+")).first).to_be_visible()
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(badge(page)).to_contain_text("stopped")
     expect(page.get_by_role("button", name="Resume")).to_be_visible()

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from tests.served import PATIENCE, Server, no_traceback
 
@@ -20,6 +20,17 @@ def opened(page: Page, server: Server, query: str = "") -> Locator:
     expect(first).to_be_visible()
     expect(page.locator("[data-viewer][data-ready]")).to_have_count(2)
     return first
+
+
+def plain_canvas(page: Page, server: Server) -> tuple[Locator, Locator, FloatRect]:
+    """The first viewer without outlines of objects, its canvas, and where that is on the screen."""
+    viewer = opened(page, server)
+    viewer.get_by_role("button", name="Objects").click()
+    canvas = viewer.locator("canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    return viewer, canvas, box
 
 
 def colour(viewer: Locator, x: float, y: float, pane: int = 0) -> tuple[int, int, int]:
@@ -124,6 +135,48 @@ def test_linked_viewers_zoom_together_and_say_what_is_under_the_pointer(server: 
     assert not near(colour(viewer, *CELL), RED)
 
 
+def test_two_fingers_zoom(server: Server, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    expect.set_options(timeout=PATIENCE)
+    viewer, _, box = plain_canvas(page, server)
+    x, y = box["x"] + CELL[0] * box["width"], box["y"] + CELL[1] * box["height"]
+    touch = context.new_cdp_session(page)
+
+    def fingers(kind: str, *places: float) -> None:
+        points = [{"x": x + place, "y": y, "id": number} for number, place in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", -10)
+    fingers("touchStart", -10, 10)
+    for apart in (15, 20, 30, 40):
+        fingers("touchMove", -apart, apart)
+    fingers("touchEnd")
+    expect(viewer.locator(".stage")).to_have_attribute("data-zoomed", "true")
+    expect(page.locator(".stage").nth(1)).to_have_attribute("data-zoomed", "true")
+    # Four times as large around the cell's middle: what was 0.07 of the width beside it is 0.28 beside it.
+    assert near(colour(viewer, 0.45, 0.5), RED)
+    no_traceback(page)
+    context.close()
+
+
+def test_tiles_lie_over_the_picture(server: Server, page: Page) -> None:
+    viewer = opened(page, server, "?tiles")
+    viewer.get_by_role("button", name="Objects").click()
+    viewer.get_by_label("Show", exact=True).select_option(label="Picture alone")
+    canvas = viewer.locator("canvas").first
+    box = canvas.bounding_box()
+    assert box
+    for (x, y), said in {(70, 40): "in 4 tiles", (10, 10): "in 1 tile", (196, 40): "in no tile"}.items():
+        canvas.hover(position={"x": x / 200 * box["width"], "y": y / 100 * box["height"]})
+        expect(viewer.locator(".readout")).to_contain_text(said)
+    page.mouse.move(0, 0)
+    light, dark = colour(viewer, 0.25, 0.5), colour(viewer, 0.98, 0.5)
+    assert max(dark) < 0.5 * min(light), "what is in no tile is dark"
+    beside = [sum(colour(viewer, 64 / 200 + offset / 1000, 0.45)) for offset in range(-6, 7)]
+    assert min(beside) < 0.75 * max(beside), "a line where a tile begins"
+
+
 def reported(page: Page, word: str) -> str:
     text = page.get_by_test_id("stCode").filter(has_text=word).inner_text(timeout=PATIENCE)
     return text.strip().removeprefix(word).strip()
@@ -147,12 +200,7 @@ def test_a_mask_is_painted_undone_and_saved(server: Server, browser: Browser, wi
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
     expect.set_options(timeout=PATIENCE)
-    viewer = opened(page, server)
-    viewer.get_by_role("button", name="Objects").click()
-    canvas = viewer.locator("canvas").first
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    assert box
+    viewer, canvas, _ = plain_canvas(page, server)
 
     def at(x: float, y: float) -> tuple[float, float]:
         now = canvas.bounding_box()

@@ -6,10 +6,13 @@ import numpy as np
 import streamlit as st
 
 from segmodels.data.dataset import ClassLabel
+from segmodels.data.tiles import tile_grid
 from ui.viewer import Layer, Picture, viewer
 
 LABELS = (ClassLabel("background", "#000000"), ClassLabel("<b>cell</b>", "#FF0000"), ClassLabel("gland", "#0000FF"))
 SIDE = 3000 if "large" in st.query_params else 200
+#: 64 pixels every 32: the last 8 columns and 4 rows are in none.
+TILES = tile_grid(100, 200, 64, 32, "drop") if "tiles" in st.query_params else None
 
 
 def scene() -> Picture:
@@ -32,7 +35,9 @@ def scene() -> Picture:
 
 
 st.set_page_config(layout="wide")
-seen = viewer(scene, shows=f"scene {SIDE}", key="one", link="both", editable=True, clicks=True, opacity=1.0)
+seen = viewer(
+    scene, shows=f"scene {SIDE}", key="one", link="both", editable=True, clicks=True, tiles=TILES, opacity=1.0
+)
 if seen.clicked:
     st.code("clicked " + json.dumps(vars(seen.clicked)))
 if seen.saved is not None:

@@ -35,23 +35,44 @@ def augment_strip(name: str, root: str | None, augment_text: str, size: int, *, 
     if not expander.open:
         return
     with expander, in_place():
-        augmentation = parse_augmentation(augment_text)
-        if not augmentation.operations:
-            st.caption("Nothing: every epoch shows the pictures as they are.")
-            return
-        st.markdown("\n".join(f"- {plain(line)}" for line in augmentation.describe()))
-        seed = st.session_state.get("augment-seed", 0)
-        reading = repr(cached.dataset(name, root).reading())
-        pictures = _strip(name, root, reading, augmentation.text, size, sampling, seed)
-        captions = ["as it is", *(f"version {number}" for number in range(1, len(pictures)))]
-        for start in range(0, len(pictures), PER_ROW):
-            row = slice(start, start + PER_ROW)
-            for column, picture, caption in zip(st.columns(PER_ROW), pictures[row], captions[row], strict=False):
-                alt = f"A training picture of {name} with its mask, {caption}"
-                column.image(picture, caption=caption, width="stretch", alt=alt)
-        st.caption("White is ignored: what a picture does not show, no loss counts.")
-        st.code(augmentation.spelled_out, language=None, wrap_lines=True)
-        st.button("Others", icon=":material/casino:", key="augment-others", on_click=_draw_anew)
+        augmented_versions(name, root, augment_text, size, sampling=sampling)
+
+
+def augmented_versions(
+    name: str,
+    root: str | None,
+    augment_text: str,
+    size: int,
+    *,
+    sampling: str = "resize",
+    of: tuple[str, str] | None = None,
+) -> None:
+    """What an augmentation does in words, a picture and versions of it, and a button for others.
+
+    Args:
+        name, root, augment_text, size, sampling: as for `augment_strip`.
+        of: split and id of the picture; one of the training pictures where None, each time another.
+
+    Raises:
+        UserError: no such augmentation, or no picture that can be read.
+    """
+    augmentation = parse_augmentation(augment_text)
+    if not augmentation.operations:
+        st.caption("Nothing: every epoch shows the pictures as they are.")
+        return
+    st.markdown("\n".join(f"- {plain(line)}" for line in augmentation.describe()))
+    seed = st.session_state.get("augment-seed", 0)
+    reading = repr(cached.dataset(name, root).reading())
+    pictures = _strip(name, root, reading, augmentation.text, size, sampling, seed, of)
+    captions = ["as it is", *(f"version {number}" for number in range(1, len(pictures)))]
+    for start in range(0, len(pictures), PER_ROW):
+        row = slice(start, start + PER_ROW)
+        for column, picture, caption in zip(st.columns(PER_ROW), pictures[row], captions[row], strict=False):
+            alt = f"A training picture of {name} with its mask, {caption}"
+            column.image(picture, caption=caption, width="stretch", alt=alt)
+    st.caption("White is ignored: what a picture does not show, no loss counts.")
+    st.code(augmentation.spelled_out, language=None, wrap_lines=True)
+    st.button("Others", icon=":material/casino:", key="augment-others", on_click=_draw_anew)
 
 
 def _draw_anew() -> None:
@@ -59,20 +80,30 @@ def _draw_anew() -> None:
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def _strip(name: str, root: str | None, reading: str, text: str, size: int, sampling: str, seed: int) -> list[bytes]:
-    """A picture and its versions with their masks laid over, as JPEG; each seed shows another picture."""
+def _strip(
+    name: str,
+    root: str | None,
+    reading: str,
+    text: str,
+    size: int,
+    sampling: str,
+    seed: int,
+    of: tuple[str, str] | None,
+) -> list[bytes]:
+    """A picture and its versions with their masks laid over, as JPEG; each seed shows others."""
     opened = cached.dataset(name, root)
     samples = opened.samples("train")
     order = np.random.default_rng(seed).permutation(len(samples))[:TRIED]
-    pairs = _read([samples[index] for index in order], opened, size, sampling)
+    shown = [sample for sample in opened.samples(of[0]) if sample.id == of[1]] if of else []
+    pairs = _read([*shown, *(samples[index] for index in order)], opened, size, sampling)
     images, masks = zip(*pairs, strict=True)
     versions = preview(images, masks, text, count=VERSIONS, seed=seed, any_orientation=opened.any_orientation)
     scale = min(1.0, cached.THUMBNAIL / size)
     side = max(1, round(size * scale))
-    shown = [*foreground(opened.classes), IGNORE]
+    coloured = [*foreground(opened.classes), IGNORE]
     return [
         cached.jpeg(
-            overlay(resize_image(image, side, side), resize_mask(mask, side, side), opened.classes, shown=shown)
+            overlay(resize_image(image, side, side), resize_mask(mask, side, side), opened.classes, shown=coloured)
         )
         for image, mask in [pairs[0], *versions]
     ]

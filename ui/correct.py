@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import streamlit as st
 
-from segmodels.data.corrections import save_correction
+from segmodels.data.corrections import at_full_size, save_correction
 from segmodels.data.dataset import ClassLabel
 from ui import cached
 from ui.frame import plain
@@ -20,13 +20,19 @@ def correcting() -> bool:
 
 
 def keep_corrected(
-    seen: Seen, image: Callable[[], np.ndarray], labels: Sequence[ClassLabel], *, data: str, name: str, split: str
+    seen: Seen,
+    pair: Callable[[], tuple[np.ndarray, np.ndarray]],
+    labels: Sequence[ClassLabel],
+    *,
+    data: str,
+    name: str,
+    split: str,
 ) -> None:
     """Save what a viewer reports as corrected, and say where it is now; nothing where it reports nothing.
 
     Args:
         seen: what `viewer` returned.
-        image: gives the picture, uint8 RGB `(height, width, 3)`.
+        pair: gives the picture, uint8 RGB `(height, width, 3)`, and its mask before, uint8 `(height, width)`.
         labels: the classes.
         data: the data set that the picture or its model is of.
         name: what the picture is called.
@@ -36,7 +42,8 @@ def keep_corrected(
         UserError: as `save_correction` does.
     """
     if seen.saved is not None:
-        kept = save_correction(image(), seen.saved, labels, data=data, name=name, split=split)
+        image, mask = pair()
+        kept = save_correction(image, at_full_size(mask, seen.saved), labels, data=data, name=name, split=split)
         st.session_state["corrected"] = (name, kept)
         cached.forget_data()
     of, kept = st.session_state.get("corrected", (None, ""))

@@ -8,7 +8,13 @@ import streamlit as st
 
 
 def linked_selectbox(
-    label: str, options: Sequence[str], *, key: str, default: str | None = None, format_func: Callable[[str], str] = str
+    label: str,
+    options: Sequence[str],
+    *,
+    key: str,
+    default: str | None = None,
+    format_func: Callable[[str], str] = str,
+    help: str | None = None,
 ) -> str:
     """A selectbox bound to the query parameter `key` by the option itself.
 
@@ -18,6 +24,6 @@ def linked_selectbox(
     if st.session_state.get(key) not in options:
         asked = st.query_params.get(key)
         st.session_state[key] = asked if asked in options else default or options[0]
-    picked = st.selectbox(label, options, key=key, format_func=format_func)
+    picked = st.selectbox(label, options, key=key, format_func=format_func, help=help)
     st.query_params[key] = picked
     return picked

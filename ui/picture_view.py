@@ -10,19 +10,30 @@ import plotly.graph_objects as go
 import streamlit as st
 from PIL import Image
 
+from segmodels.data.augment import OPERATIONS, PRESETS
 from segmodels.data.dataset import Dataset, Sample
+from segmodels.data.thumbnails import thumbnail
 from segmodels.errors import UserError
+from segmodels.recipe import Recipe
 from ui import cached
+from ui.augment_strip import augmented_versions
 from ui.correct import correcting, keep_corrected
 from ui.frame import in_place
+from ui.stored_predictions import Against
+from ui.tile_choice import choose_tiles, showing_tiles
 from ui.viewer import Layer, Picture, viewer
 
 #: The three channels, told apart by colour and by dash.
 CHANNELS = {"red": ("#D55E00", "solid"), "green": ("#009E73", "dash"), "blue": ("#0072B2", "dot")}
 
 
-def picture_view(name: str, root: str | None, split: str, sample_id: str) -> None:
+def picture_view(name: str, root: str | None, split: str, sample_id: str, against: Against | None = None) -> None:
     """Draw a sample in the viewer, and below it what can be said of it.
+
+    Args:
+        name, root: the data set.
+        split, sample_id: the picture.
+        against: a model whose mask is shown beside the truth, where it is kept.
 
     Raises:
         UserError: there is no such picture, or it cannot be read.
@@ -31,43 +42,73 @@ def picture_view(name: str, root: str | None, split: str, sample_id: str) -> Non
     sample = next((sample for sample in dataset.samples(split) if sample.id == sample_id), None)
     if sample is None:
         raise UserError(f"there is no picture {sample_id} in the {split} split: choose one of the grid")
-    shows = repr((name, root, split, sample_id, *_written(sample)))
-    editable = correcting()
+    width, height = thumbnail(dataset, sample).size
+    with st.container(horizontal=True):
+        editable, tiled = correcting(), showing_tiles()
+    tiles = choose_tiles(height, width) if tiled else None
+    state = dataset.state(sample)
     seen = viewer(
-        lambda: _picture(dataset, sample), shows=f"{shows}{editable}", key="picture-viewer", editable=editable
+        lambda: _picture(dataset, sample, against),
+        shows=repr((state, against and str(against.stored.folder), editable)),
+        key="picture-viewer",
+        editable=editable,
+        tiles=tiles,
     )
     if editable:
         keep_corrected(
-            seen, lambda: dataset.read_image(sample), dataset.classes, data=name, name=sample_id, split=split
+            seen,
+            lambda: (dataset.read_image(sample), dataset.read_mask(sample)),
+            dataset.classes,
+            data=name,
+            name=sample_id,
+            split=split,
         )
-    colours, objects, files = st.tabs(["Colours", "Objects", "Files"])
+    colours, objects, augmented, files = st.tabs(
+        ["Colours", "Objects", "Augmented", "Files"], key="about", on_change="rerun", bind="query-params"
+    )
     with colours, in_place():
         st.plotly_chart(
-            histogram(_colours(shows, dataset, sample)),
+            histogram(_colours(state, dataset, sample)),
             key="colours",
             config={"displayModeBar": False},
             alt="How often each brightness occurs in red, green and blue",
         )
     with objects, in_place():
-        _objects(shows, dataset, sample)
+        _objects(state, dataset, sample)
+    if augmented.open:
+        with augmented, in_place():
+            _augmented(name, root, split, sample_id, dataset.sampling)
     with files, in_place():
         st.dataframe(_facts(dataset, sample), hide_index=True, width="stretch")
 
 
-def _picture(dataset: Dataset, sample: Sample) -> Picture:
+def _picture(dataset: Dataset, sample: Sample, against: Against | None) -> Picture:
     image, mask = dataset.read_image(sample), dataset.read_mask(sample)
     instances = dataset.read_instances(sample) if dataset.has_instances else None
-    return Picture(sample.id, image, [Layer("Truth", mask, truth=True, instances=instances)], dataset.classes)
+    layers = [Layer("Truth", mask, truth=True, instances=instances)]
+    if against and (predicted := against.stored.mask(sample)) is not None and predicted.shape == mask.shape:
+        layers.append(Layer(against.name, predicted))
+    return Picture(sample.id, image, layers, dataset.classes)
 
 
-def _written(sample: Sample) -> list[int]:
-    """When the sample's files were written; a file that is gone is noticed when it is read."""
-    paths = [path for path in (sample.image_path, sample.mask_path) if path is not None]
-    return [path.stat().st_mtime_ns if path.exists() else 0 for path in paths]
+def _augmented(name: str, root: str | None, split: str, sample_id: str, sampling: str) -> None:
+    """Versions of the picture as a recipe's augmentation would show it."""
+    first, second = st.columns([3, 1])
+    usual = Recipe.model_fields["augment"].default
+    text = first.selectbox(
+        "Augment",
+        list(PRESETS),
+        list(PRESETS).index(usual),
+        key="augment",
+        accept_new_options=True,
+        help=f"`--augment`: a preset, or operations such as flip+rotate\\(degrees=15\\): {', '.join(OPERATIONS)}",
+    )
+    size = int(second.number_input("At pixels", 32, 1024, 256, step=32, key="augment-size", help="`--image-size`"))
+    augmented_versions(name, root, text, size, sampling=sampling, of=(split, sample_id))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _colours(shows: str, _dataset: Dataset, _sample: Sample) -> np.ndarray:
+def _colours(state: str, _dataset: Dataset, _sample: Sample) -> np.ndarray:
     """How many pixels have each value of each channel: int64 `(3, 256)`."""
     image = _dataset.read_image(_sample)
     return np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in range(3)])
@@ -93,17 +134,17 @@ def histogram(counts: np.ndarray) -> go.Figure:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _areas(shows: str, _dataset: Dataset, _sample: Sample) -> np.ndarray:
+def _areas(state: str, _dataset: Dataset, _sample: Sample) -> np.ndarray:
     """The pixels of each numbered object."""
     areas = np.bincount(_dataset.read_instances(_sample).ravel())[1:]
     return areas[areas > 0]
 
 
-def _objects(shows: str, dataset: Dataset, sample: Sample) -> None:
+def _objects(state: str, dataset: Dataset, sample: Sample) -> None:
     if not dataset.has_instances:
         st.caption("The objects of this data set are not numbered.")
         return
-    areas = _areas(shows, dataset, sample)
+    areas = _areas(state, dataset, sample)
     if not len(areas):
         st.caption("No object in this picture.")
         return

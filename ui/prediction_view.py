@@ -66,7 +66,14 @@ def prediction_view(path: Path, data: str, chosen: Chosen) -> None:
     with st.spinner("Drawing …"):
         seen = viewer(scene, shows=shows, key="prediction", editable=editable)
     if editable:
-        keep_corrected(seen, lambda: result.image, result.labels, data=data, name=chosen.label, split="train")
+        keep_corrected(
+            seen,
+            lambda: (result.image, result.mask),
+            result.labels,
+            data=data,
+            name=chosen.label,
+            split="train",
+        )
     stem = chosen.label.rsplit(".", 1)[0]
     with st.container(horizontal=True):
         st.download_button(

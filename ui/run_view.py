@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
-from PIL import Image
 
-from segmodels.data.dataset import ClassLabel
-from segmodels.errors import UserError
-from segmodels.prediction.masks import overlay
 from segmodels.training.launch import relaunch
 from segmodels.training.runs import ALIVE, RESUMABLE, Run
-from ui import cached, charts
+from ui import charts
 from ui.frame import in_place, plain
+from ui.samples_view import samples_view
 
 #: Seconds between two looks at a run that is alive.
 LOOK = 1.5
-
-#: The end of the slider over epochs, which follows a run as it goes.
-LATEST = -1
 
 BADGES = {
     "queued": (":material/schedule:", "gray"),
@@ -59,7 +50,7 @@ def _live(run: Run, was_alive: bool) -> None:
     history = run.history()
     _figures(status, history)
     _curves(run, status, history)
-    _samples(run, history)
+    samples_view(run)
 
 
 def _head(run: Run, status: dict[str, Any]) -> None:
@@ -161,51 +152,6 @@ def _curves(run: Run, status: dict[str, Any], history: list[dict[str, Any]]) -> 
             drawn, key=f"{figure}-{per_step}-{run.id}", config={"displaylogo": False},
             alt=f"{figures[figure]} of training and validation{said}",
         )  # fmt: skip
-
-
-def _samples(run: Run, history: list[dict[str, Any]]) -> None:
-    """The same validation pictures: truth, and what the network saw after the chosen epoch."""
-    folder = run.path / "samples"
-    epochs = sorted({int(path.stem.rsplit("-", 1)[1]) for path in folder.glob("0-epoch-*.png")})
-    if not epochs:
-        return
-    st.markdown("**Validation pictures**")
-    epoch = epochs[-1]
-    if len(epochs) > 1:
-        picked = st.select_slider(
-            "After epoch",
-            [*epochs[:-1], LATEST],
-            value=LATEST,
-            key=f"epoch-{run.id}",
-            format_func=lambda value: f"{epochs[-1]}, the latest" if value == LATEST else str(value),
-        )
-        epoch = epochs[-1] if picked == LATEST else picked
-    try:
-        index = json.loads((folder / "index.json").read_text())
-        ids, labels = index["ids"], tuple(ClassLabel(row["name"], row["colour"]) for row in index["classes"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    for start in range(0, len(ids), 2):
-        columns = st.columns(4)
-        for place, number in enumerate(range(start, min(start + 2, len(ids)))):
-            truth, seen = folder / f"{number}-truth.png", folder / f"{number}-epoch-{epoch:04d}.png"
-            for column, mask, what in ((0, truth, "truth"), (1, seen, f"epoch {epoch}")):
-                with columns[2 * place + column], in_place():
-                    name = plain(str(ids[number]))
-                    written = mask.stat().st_mtime_ns if mask.exists() else 0
-                    st.image(
-                        _sample(folder / f"{number}-image.png", mask, labels, written),
-                        caption=f"{name}: {what}", width="stretch", alt=f"{ids[number]}, {what}",
-                    )  # fmt: skip
-
-
-@st.cache_data(max_entries=400, show_spinner=False)
-def _sample(image: Path, mask: Path, labels: tuple[ClassLabel, ...], written: int) -> bytes:
-    try:
-        with Image.open(image) as opened, Image.open(mask) as ids:
-            return cached.jpeg(overlay(np.asarray(opened.convert("RGB")), np.asarray(ids), labels))
-    except OSError:
-        raise UserError(f"{mask.name} cannot be shown: the file is missing or damaged") from None
 
 
 def duration(seconds: float) -> str:

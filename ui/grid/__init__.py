@@ -1,14 +1,15 @@
-"""The grid of Browse: small pictures under their masks, one page in one message, drawn in the browser."""
+"""A grid of small pictures under their masks, all in one message, drawn in the browser."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from segmodels.data.dataset import Dataset, Sample
+from segmodels.data.dataset import ClassLabel, Dataset, Sample
 from segmodels.data.thumbnails import thumbnail
 from segmodels.errors import UserError
 from ui.viewer.message import Files
@@ -24,30 +25,58 @@ _component = st.components.v2.component(
 )
 
 
-def grid(dataset: Dataset, samples: Sequence[Sample], said: Sequence[str], *, key: str) -> str | None:
-    """Draw a page of samples; returns the id of the one that was clicked in this rerun.
+@dataclass(frozen=True)
+class Tile:
+    """A place of a grid.
+
+    Attributes:
+        id: reported when it is clicked.
+        caption: what stands below it.
+        said: what it shows, in words.
+        image: the bytes of a JPEG.
+        mask: of a PNG of one channel whose values are the class ids.
+        problem: why there is nothing to show, in the place of both.
+    """
+
+    id: str
+    caption: str
+    said: str = ""
+    image: bytes = b""
+    mask: bytes = b""
+    problem: str = ""
+
+
+def grid(tiles: Sequence[Tile], labels: Sequence[ClassLabel], *, key: str) -> str | None:
+    """Draw small pictures under their masks; returns the id of the one that was clicked in this rerun.
 
     Args:
-        dataset: what they are of.
-        samples: a page of them; those that cannot be read say why in their place.
-        said: what each shows, in words.
+        tiles: in their order.
+        labels: the classes of the masks.
         key: of the component.
     """
     files = Files()
-    tiles: list[dict[str, Any]] = []
-    for sample, words in zip(samples, said, strict=True):
-        try:
-            made = thumbnail(dataset, sample)
-        except UserError as error:
-            tiles.append({"id": sample.id, "problem": str(error)})
-            continue
-        image, mask = files.add(made.image, "image/jpeg"), files.add(made.mask)
-        tiles.append({"id": sample.id, "said": words, "image": image, "mask": mask})
+    rows: list[dict[str, Any]] = []
+    for tile in tiles:
+        row = {"id": tile.id, "caption": tile.caption}
+        if tile.problem:
+            rows.append({**row, "problem": tile.problem})
+        else:
+            image, mask = files.add(tile.image, "image/jpeg"), files.add(tile.mask)
+            rows.append({**row, "said": tile.said, "image": image, "mask": mask})
     document: dict[str, Any] = {
-        "classes": [{"name": label.name, "colour": label.colour} for label in dataset.classes],
-        "tiles": tiles,
+        "classes": [{"name": label.name, "colour": label.colour} for label in labels],
+        "tiles": rows,
     }
     data = files.message({**document, "key": files.digest(document)})
     opened = _component(key=key, data=data, on_opened_change=lambda: None)
     chosen = opened.get("opened")
-    return chosen if chosen in {sample.id for sample in samples} else None
+    return chosen if chosen in {tile.id for tile in tiles} else None
+
+
+def sample_tile(dataset: Dataset, sample: Sample, caption: str, said: str) -> Tile:
+    """The place of a sample; one that cannot be read says why."""
+    try:
+        made = thumbnail(dataset, sample)
+    except UserError as error:
+        return Tile(sample.id, caption, problem=str(error))
+    return Tile(sample.id, caption, said, made.image, made.mask)

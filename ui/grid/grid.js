@@ -55,7 +55,7 @@ function makeGrid(root) {
   }
 
   function cell(tile, bytes, header) {
-    const caption = element("span", { class: "caption" }, tile.id);
+    const caption = element("span", { class: "caption" }, tile.caption);
     if (tile.problem) {
       return element("div", { class: "tile broken", role: "listitem" }, element("span", {}, tile.problem), caption);
     }

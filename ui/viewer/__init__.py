@@ -12,11 +12,12 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
 
+from segmodels.data.tiles import Tiles
 from segmodels.errors import UserError
 from ui.viewer.message import Layer, Picture, pack, pack_part
 from ui.viewer.parts import script, style
@@ -24,7 +25,10 @@ from ui.viewer.parts import script, style
 __all__ = ["Click", "Layer", "Picture", "Seen", "viewer"]
 
 #: The parts of the module; `viewer.js` has its one export.
-PARTS = ("decode", "sources", "camera", "draw", "gestures", "controls", "edit", "viewer")
+PARTS = (
+    "decode", "sources", "overlays", "camera", "draw", "detail", "tiles", "gestures", "controls", "readout", "edit",
+    "viewer",
+)  # fmt: skip
 
 _component = st.components.v2.component(
     "segmodels_viewer",
@@ -72,7 +76,9 @@ def viewer(
     link: str | None = None,
     editable: bool = False,
     clicks: bool = False,
+    tiles: Tiles | None = None,
     opacity: float = 0.5,
+    layout: Literal["one", "swipe", "side"] = "one",
     first: int = 0,
     second: int = 1,
 ) -> Seen:
@@ -86,7 +92,10 @@ def viewer(
         link: viewers with the same link look at the same part of their pictures.
         editable: the first layer can be corrected and saved.
         clicks: report clicks, each of which is a rerun.
+        tiles: into which the picture is cut, drawn over it.
         opacity: of the masks at first, 0 to 1.
+        layout: at first: one picture, two overlays parted by a line, or two side by side. This, `opacity`, `first` and
+            `second` hold until somebody chooses otherwise, for the pictures that follow too.
         first: which of the overlays is shown at first: the layers, then the errors of each where truth is known, then
             where two differ.
         second: which is shown beside it, where two are.
@@ -95,8 +104,9 @@ def viewer(
         UserError: as `load` does, or a mask that is not of the picture's size.
     """
     settings = {
-        "key": shows, "link": link, "editable": editable, "clicks": clicks, "opacity": opacity,
-        "show": {"first": first, "second": second},
+        "key": shows, "link": link, "editable": editable, "clicks": clicks,
+        "tiles": tiles and {"size": tiles.size, "lefts": tiles.lefts.tolist(), "tops": tiles.tops.tolist()},
+        "show": {"opacity": opacity, "mode": layout, "first": first, "second": second},
     }  # fmt: skip
     if window := _window(st.session_state.get(key), shows):
         data = _part(shows, window, load, settings)

@@ -76,13 +76,3 @@ function percent(share) {
   const value = 100 * share;
   return `${value === 0 || value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(2)} %`;
 }
-
-// What there is to be seen, for those who do not see it.
-function alternative(name, picture, layers) {
-  const said = layers.map(({ source }) => {
-    const classes = source.entries.filter((entry) => entry.share > 0);
-    const objects = source.instances ? `, ${source.instances.table.size} objects` : "";
-    return `${source.name}: ${classes.map((entry) => `${entry.name} ${percent(entry.share)}`).join(", ")}${objects}`;
-  });
-  return `${name}, ${picture.width} by ${picture.height} pixels. ${said.join(". ")}.`;
-}

@@ -155,3 +155,23 @@ function polygon({ width, height }, corners, take) {
     }
   }
 }
+
+// The brush under the pointer, or the corners set so far.
+function drawTool(context, editor, point, picture, at) {
+  const cell = (picture.width / picture.maskWidth) * at.scale;
+  context.lineWidth = 2;
+  context.strokeStyle = "#FFFFFF";
+  if (["brush", "eraser"].includes(editor.tool) && point) {
+    context.beginPath();
+    context.arc((point.x - at.left) * at.scale, (point.y - at.top) * at.scale, editor.radius * cell, 0, 2 * Math.PI);
+    context.stroke();
+  }
+  if (!editor.corners.length) return;
+  context.beginPath();
+  for (const { x, y } of editor.corners) context.lineTo(x * cell - at.left * at.scale, y * cell - at.top * at.scale);
+  if (point) context.lineTo((point.x - at.left) * at.scale, (point.y - at.top) * at.scale);
+  context.stroke();
+  for (const { x, y } of editor.corners) {
+    context.strokeRect(x * cell - at.left * at.scale - 3, y * cell - at.top * at.scale - 3, 6, 6);
+  }
+}

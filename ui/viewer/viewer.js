@@ -50,6 +50,7 @@ function makeView(root) {
   const trouble = element("p", { class: "trouble", role: "alert", hidden: true });
   root.replaceChildren(trouble, bar, tools, stage, divider, readout, legends, spoken, keys);
   let drawn = [], camera = null, frame = 0, stopListening = () => {};
+  const ask = makeAsker(view);
 
   const resized = new ResizeObserver(() => layOut());
   resized.observe(root);
@@ -57,11 +58,11 @@ function makeView(root) {
   view.load = async (message) => {
     const parts = unpack(message), { header } = parts;
     // A rerun hands over the same again, which must not undo what was painted since.
-    const identity = JSON.stringify([header.key, message.length, header.detail]);
-    if (view.identity === identity) return;
+    const identity = JSON.stringify([header.key, header.detail]);
+    if (view.identity === identity || (view.header?.key === header.key && !header.detail)) return overlayTiles(header);
     view.identity = identity;
     try {
-      if (header.detail) return await takePart(parts);
+      if (header.detail) return await takePart(parts).then(() => overlayTiles(header));
       await take(parts, identity);
       trouble.hidden = true;
     } catch (error) {
@@ -80,6 +81,13 @@ function makeView(root) {
     stopListening();
     camera?.leave();
   };
+
+  // Tiles come and go without anything else of the picture.
+  function overlayTiles({ key, tiles }) {
+    if (view.header?.key !== key) return; // still on its way
+    view.header.tiles = tiles;
+    redraw();
+  }
 
   // A part of the picture, close up, for what is there already.
   async function takePart({ header, bytes }) {
@@ -120,47 +128,23 @@ function makeView(root) {
       camera?.leave();
       camera = makeCamera(header.link, redraw);
     } else if (!header.link) camera.move({ zoom: 1 });
-    Object.assign(view, header.show ?? {});
-    view.settings.opacity = header.opacity ?? view.settings.opacity;
-    makeOverlays();
+    begin(header.show);
+    view.overlays = makeOverlays(view);
+    view.first = Math.min(view.first, view.overlays.length - 1);
+    view.second = Math.min(view.second, view.overlays.length - 1);
     view.editor = header.editable ? makeEditor(layers[0], header.eraser, edited) : null;
     if (view.editor) view.editor.chosen = Math.min(header.classes.length - 1, header.eraser === 0 ? 1 : 0);
     stopListening();
     stopListening = listen(stage, reactions);
   }
 
-  // What can be laid over: each mask; its errors where truth is known; where two predictions differ.
-  function makeOverlays() {
-    const { classes } = view.header;
-    const truth = view.layers.find((layer) => layer.truth);
-    const guesses = view.layers.filter((layer) => !layer.truth);
-    view.overlays = view.layers.map((layer) => overlay("mask", layer.name, () => maskSource(layer, classes), layer));
-    if (truth) for (const layer of guesses) {
-      view.overlays.push(overlay("errors", `Errors of ${layer.name}`, () => errorSource(truth, layer, classes, view.focus)));
-    }
-    for (let n = 1; n < guesses.length; n++) {
-      const title = guesses.length > 2 ? `${guesses[0].name} against ${guesses[n].name}` : "Disagreement";
-      view.overlays.push(overlay("apart", title, () => disagreementSource(guesses[0], guesses[n])));
-    }
-    view.overlays.push({ kind: "none", title: "Picture alone", source: null });
-    view.first = Math.min(view.first, view.overlays.length - 1);
-    view.second = Math.min(view.second, view.overlays.length - 1);
-
-    function overlay(kind, title, make, layer = null) {
-      let made = null;
-      return {
-        kind, title, layer,
-        get source() {
-          if (!made) {
-            made = make();
-            made.revision = 0;
-            for (const entry of made.entries) entry.hidden = view.hidden.get(`${kind} ${entry.name}`) ?? entry.hidden;
-          }
-          return made;
-        },
-        forget: () => (made = null),
-      };
-    }
+  // What is shown at first; what somebody chose since stays for the pictures that follow.
+  function begin({ opacity, ...show }) {
+    const wish = JSON.stringify([opacity, show]);
+    if (view.begun === wish) return;
+    view.begun = wish;
+    Object.assign(view, show);
+    view.settings.opacity = opacity;
   }
 
   function shown() {
@@ -295,12 +279,12 @@ function makeView(root) {
     move: (to) => camera.move(to),
     hover(point) {
       view.point = point;
-      readout.textContent = point ? described(point) : "\u00a0";
-      if (view.editor) redraw();
+      readout.textContent = point ? described(view, point) : "\u00a0";
+      if (view.editor || view.header.tiles) redraw();
     },
     click(point) {
       if (!view.header.clicks) return;
-      const i = index(point), [layer] = view.layers;
+      const i = placeOf(view.picture, point), [layer] = view.layers;
       view.report("clicked", {
         x: Math.floor(point.x), y: Math.floor(point.y), key: view.header.key,
         classes: Object.fromEntries(view.layers.map(({ name, values }) => [name, values[i]])),
@@ -338,22 +322,6 @@ function makeView(root) {
     },
   };
 
-  function index({ x, y }) {
-    const { width, height, maskWidth, maskHeight } = view.picture;
-    return Math.floor((y * maskHeight) / height) * maskWidth + Math.floor((x * maskWidth) / width);
-  }
-
-  function described(point) {
-    const i = index(point), { classes } = view.header;
-    const named = (id) => classes[id]?.name ?? (id === IGNORE ? "ignored" : `unknown (${id})`);
-    const said = view.layers.map(({ name, values, confidence, instances }) => {
-      const sure = confidence ? ` ${Math.round(confidence.values[i] / 2.55)} %` : "";
-      const object = instances?.values[i] ? `, object ${instances.values[i]}` : "";
-      return `${name}: ${named(values[i])}${sure}${object}`;
-    });
-    return [`${Math.floor(point.x)}, ${Math.floor(point.y)}`, ...said].join(" · ");
-  }
-
   // Panes as large as there is room for, in the picture's proportions.
   function layOut() {
     if (!view.picture) return;
@@ -363,7 +331,7 @@ function makeView(root) {
       panes.replaceChildren(...canvases);
       drawn = canvases.map(makePane);
     }
-    const stacked = number === 2 && root.clientWidth < 560;
+    const stacked = number === 2 && root.clientWidth < 440;
     panes.classList.toggle("stacked", stacked);
     const across = number === 2 && !stacked ? (root.clientWidth - 8) / 2 : root.clientWidth;
     const tall = Math.max(240, 0.72 * window.innerHeight) / (stacked ? 1.6 : 1);
@@ -399,58 +367,15 @@ function makeView(root) {
       if (drawn[1]) drawPane(drawn[1], view.picture, second, view.settings, camera.camera);
     }
     stage.dataset.zoomed = camera.camera.zoom > 1;
-    if (view.header.reduced) askCloser(at, width, height);
-    if (view.editor) drawTool(at);
+    if (view.header.reduced) ask(at, width, height);
+    if (view.header.tiles) drawTiles(drawn[0].context, view.header.tiles, view.picture, at, view.point);
+    if (view.editor) drawTool(drawn[0].context, view.editor, view.point, view.picture, at);
     const ratio = width / (drawn[0].canvas.clientWidth || width);
     const found = scaleBar(view.header.micrometres, at.scale, width / 3);
     scale.hidden = !found;
     if (found) {
       scale.querySelector("i").style.width = `${found.pixels / ratio}px`;
       scale.querySelector("span").textContent = found.text;
-    }
-  }
-
-  // A picture that came reduced: ask for the part in sight once it is larger than what came, and at rest.
-  let resting = 0;
-  function askCloser(at, width, height) {
-    clearTimeout(resting);
-    const { picture, header } = view;
-    if (at.scale * picture.width < 1.3 * picture.bitmap.width) return;
-    const part = { x: at.left, y: at.top, width: width / at.scale, height: height / at.scale };
-    const there = picture.detail;
-    const sharp = there && (there.bitmap.width / there.width) * 1.3 > Math.min(1, at.scale);
-    const within = there && part.x >= there.x - 1 && part.y >= there.y - 1 &&
-      Math.min(picture.width, part.x + part.width) <= there.x + there.width + 1 &&
-      Math.min(picture.height, part.y + part.height) <= there.y + there.height + 1;
-    if (sharp && within) return;
-    resting = setTimeout(() => {
-      const whole = (value) => Math.round(value);
-      // Half as much on each side, so that a small move needs no more.
-      view.ask("window", {
-        key: header.key,
-        x: whole(part.x - part.width / 4), y: whole(part.y - part.height / 4),
-        width: whole(part.width * 1.5), height: whole(part.height * 1.5),
-      });
-    }, 250);
-  }
-
-  // The brush under the pointer, or the corners set so far.
-  function drawTool(at) {
-    const { context } = drawn[0], { editor, point, picture } = view;
-    const cell = (picture.width / picture.maskWidth) * at.scale;
-    context.lineWidth = 2;
-    context.strokeStyle = "#FFFFFF";
-    if (["brush", "eraser"].includes(editor.tool) && point) {
-      context.beginPath();
-      context.arc((point.x - at.left) * at.scale, (point.y - at.top) * at.scale, editor.radius * cell, 0, 2 * Math.PI);
-      context.stroke();
-    }
-    if (editor.corners.length) {
-      context.beginPath();
-      for (const { x, y } of editor.corners) context.lineTo(x * cell - at.left * at.scale, y * cell - at.top * at.scale);
-      if (point) context.lineTo((point.x - at.left) * at.scale, (point.y - at.top) * at.scale);
-      context.stroke();
-      for (const { x, y } of editor.corners) context.strokeRect(x * cell - at.left * at.scale - 3, y * cell - at.top * at.scale - 3, 6, 6);
     }
   }
   return view;
