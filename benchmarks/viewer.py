@@ -103,7 +103,7 @@ def _turn(page: Page, number: int) -> float:
     """Seconds from the click on a page's number to its pictures."""
     before = page.locator("[data-grid]").get_attribute("data-ready")
     began = time.perf_counter()
-    page.get_by_test_id("stPagination").get_by_role("button", name=str(number), exact=True).click()
+    page.get_by_test_id("stPagination").get_by_role("button", name=f"Page {number}", exact=True).click()
     page.locator(f'[data-grid][data-ready]:not([data-ready="{before}"])').wait_for()
     return time.perf_counter() - began
 

@@ -15,7 +15,7 @@ from segmodels.data.images import encoded, fitted, resize_image, resize_mask
 from segmodels.data.statistics import Statistics, class_statistics
 from segmodels.data.verify import Report, kept_report
 from segmodels.errors import UserError
-from segmodels.files import whole
+from segmodels.files import state_of, whole
 from segmodels.hub.checkpoint import WEIGHTS
 from segmodels.prediction.masks import overlay
 
@@ -32,7 +32,7 @@ def dataset(name: str, root: str | None) -> Dataset:
     return open_dataset(name, root or None)
 
 
-@st.cache_data(max_entries=64, show_spinner="Looking through the folder …", ttl=60)
+@st.cache_data(max_entries=64, show_spinner="Looking through the folder …", ttl=900)
 def forms(folder: Path) -> dict[str, str]:
     """The forms of a data set that a folder has, and what speaks for each."""
     return recognise(folder)
@@ -44,23 +44,33 @@ def forget_data() -> None:
     thumbnail.clear()
     forms.clear()
     report.clear()
-    for key in [key for key in st.session_state if str(key).startswith("statistics-")]:
-        del st.session_state[key]
 
 
 def statistics(name: str, root: str | None, split: str) -> Statistics:
     """The figures of a split; the first time a bar shows how far the counting is."""
-    key = f"statistics-{name}-{root}-{split}"
-    if key not in st.session_state:
+    opened = dataset(name, root)
+    samples = opened.samples(split)
+    paths = (path for sample in samples for path in (sample.image_path, sample.mask_path) if path is not None)
+    key = state_of(dict.fromkeys(paths), name, split, opened.split_seed, *opened.reading())
+    kept = _statistics()
+    if key not in kept:
         bar = st.empty()
 
         def progress(done: int, total: int, what: str) -> None:
             if done % 10 == 0:
                 bar.progress(done / total, f"{what}: {done} of {total}, the first time only")
 
-        st.session_state[key] = class_statistics(dataset(name, root), split, progress=progress)
+        kept[key] = class_statistics(opened, split, progress=progress)
         bar.empty()
-    return st.session_state[key]
+        while len(kept) > 24:
+            kept.pop(next(iter(kept)), None)
+    return kept[key]
+
+
+@st.cache_resource(show_spinner=False)
+def _statistics() -> dict[str, Statistics]:
+    """Those counted last, for all sessions, by the state of the files that they are of."""
+    return {}
 
 
 @st.cache_data(max_entries=16, show_spinner=False, ttl=60)

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.classics [RECIPE …]`: five well-known systems under their own settings, on the data at hand.
+"""`python -m benchmarks.recipes [RECIPE …]`: the recipes that have a name, on the data at hand.
 
-Trains each `classic-…` recipe, or those named, evaluates it on the test split, and prints a table with what the system
-published beside it, and how many pictures it had. The runs are kept in `SEGMODELS_HOME` under the names of their
-recipes: what is done is not done again, and what was interrupted goes on. All of them take days on a CPU.
+Trains each, or those named, evaluates it on the test split, and prints a table; beside the `classic-…` recipes stands
+what the system published whose settings they are, and how many pictures it had. The runs are kept in `SEGMODELS_HOME`
+under the names of their recipes: what is done is not done again, and what was interrupted goes on. All of them together
+take days on a CPU.
 """
 
 from __future__ import annotations
@@ -15,17 +16,16 @@ from segmodels.named_recipes import NAMED_RECIPES, named_recipe
 from segmodels.terminal import Terminal
 from segmodels.training.runs import Run, is_run, runs_folder
 
-CLASSICS = [name for name in NAMED_RECIPES if name.startswith("classic-")]
-
 
 def main() -> None:
-    chosen = sys.argv[1:] or CLASSICS
-    columns = ("recipe", "the system's data", "here: training, validation, test", "minutes", "test split", "published")
+    chosen = sys.argv[1:] or list(NAMED_RECIPES)
+    about = ("the published system's data", "here: training, validation, test", "minutes", "test split", "published")
+    columns = ("recipe", *about)
     print(f"| {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|")
     for name in chosen:
         try:
-            print(_row(choose("classic recipe", name, CLASSICS)), flush=True)
+            print(_row(choose("recipe", name, list(NAMED_RECIPES))), flush=True)
         except UserError as error:  # data or weights that are not there
             print(f"| `{name}` | | | | {error} | |", flush=True)
 
@@ -47,7 +47,8 @@ def _row(name: str) -> str:
     tiles = f" ({status['images']:,} tiles)" if run.recipe.tiling else ""
     minutes = sum(float(row["seconds"]) for row in run.history()) / 60
     figures = {"loss": report["loss"], "accuracy": report["pixel_accuracy"], "mean IoU": report["mean_iou"]}
-    figures |= {"Dice": (report["instances"] or {}).get("dice", report["mean_dice"])}
+    objects = report["instances"] or {}
+    figures |= {"Dice": objects.get("dice", report["mean_dice"])} | ({"AJI": objects["aji"]} if objects else {})
     figures |= {key: report[key] for key in ("f1", "recall", "precision")}
     row = NAMED_RECIPES[name]
     found = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
