@@ -77,8 +77,7 @@ def show_pictures(name: str, root: str | None) -> None:
         st.info("No picture is like that: ask for less.", icon=":material/filter_alt_off:")
         return
     pages = -(-len(kept) // PER_PAGE)
-    key = f"page-{name}-{split}-{hash(tuple(kept))}"
-    number = st.pagination(pages, key=key) if pages > 1 else 1
+    number = choose_page(pages, of=hash((name, split, tuple(kept))))
     position = {sid: i for i, sid in enumerate(counts.ids)}
     here = kept[(number - 1) * PER_PAGE : number * PER_PAGE]
     off = chosen.disagreement
@@ -93,6 +92,19 @@ def show_pictures(name: str, root: str | None) -> None:
     if clicked := grid(tiles, labels, key="grid"):
         st.query_params["picture"] = clicked
         st.rerun()
+
+
+def choose_page(pages: int, *, of: int) -> int:
+    """The page that is looked at, which is in the address; the first one once other pictures are chosen."""
+    asked = st.query_params.get("page", "") if st.session_state.get("page-of", of) == of else ""
+    st.session_state["page-of"] = of
+    first = min(int(asked), pages) if asked.isdecimal() and len(asked) < 9 and int(asked) else 1
+    number = st.pagination(pages, default=first, key=f"page-{of}") if pages > 1 else 1
+    if number > 1:
+        st.query_params["page"] = str(number)
+    else:
+        st.query_params.pop("page", None)
+    return number
 
 
 def one_picture(name: str, root: str | None, split: str, chosen: Chosen, shown: str) -> None:

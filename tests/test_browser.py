@@ -136,11 +136,14 @@ def test_a_killed_server_loses_nothing_and_stop_keeps_the_best(server: Server, p
 
 
 def test_a_picture_is_opened_from_the_grid_and_its_mask_corrected(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/Browse?data=toy-pets")
+    page.goto(f"{server.url}/Browse?data=toy-pets&with=pet&page=2")
+    expect(page.locator("[data-grid] .caption").first).to_have_text("train-0024")
+    page.get_by_role("button", name="Page 1", exact=True).click()
     page.locator("[data-grid]").get_by_role("button", name="train-0002").click()
     viewer = page.locator("[data-viewer][data-ready]")
     expect(viewer.get_by_role("group", name="Legend of Truth")).to_contain_text("pet")
-    assert "picture=train-0002" in page.url
+    assert all(part in page.url for part in ("with=pet", "picture=train-0002"))
+    assert "page=" not in page.url
     page.get_by_text("Correct the mask").click()
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
     viewer.get_by_role("button", name="Polygon").click()

@@ -37,7 +37,14 @@ def chosen_pictures(name: str, root: str | None, split: str, counts: Statistics)
     dataset = cached.dataset(name, root)
     defects = _defects(name, root, split)
     classes = [label.name for label in dataset.classes]
-    wanted = st.pills("Only pictures with all of", classes, selection_mode="multi", format_func=plain, key="with")
+    wanted = st.pills(
+        "Only pictures with all of",
+        classes,
+        selection_mode="multi",
+        format_func=plain,
+        key="with",
+        bind="query-params",
+    )
     first, second, third, fourth = st.columns(4, vertical_alignment="bottom")
     with fourth:
         against = choose_model(dataset)

@@ -42,9 +42,10 @@ def choose_model(dataset: Dataset) -> Against | None:
         if fitting
         else "No model knows the classes of this data set yet: train one",
     )
-    return (
-        None if chosen == NONE else Against(chosen, fitting[chosen], StoredPredictions(fitting[chosen].path, dataset))
-    )
+    if chosen == NONE:
+        st.query_params.pop("against", None)
+        return None
+    return Against(chosen, fitting[chosen], StoredPredictions(fitting[chosen].path, dataset))
 
 
 def predict_missing(against: Against, samples: Sequence[Sample]) -> dict[str, float]:
