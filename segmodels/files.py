@@ -26,8 +26,7 @@ def replacing(path: Path, *, keep: bool = False) -> Iterator[Path]:
     stays there).
     """
     path = Path(path)
-    short = path.name.encode("utf-8", "surrogateescape")[:180].decode("utf-8", "ignore")  # a name takes 255 bytes
-    beside = path.with_name(f".{short}.{uuid.uuid4().hex[:8]}.part")
+    beside = path.with_name(f".{_short(path.name)}.{uuid.uuid4().hex[:8]}.part")
     with explain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -48,8 +47,16 @@ def replacing(path: Path, *, keep: bool = False) -> Iterator[Path]:
 
 
 def being_written(path: Path) -> bool:
-    """Whether something is being made that will be at `path`, by `replacing` in this or another process."""
-    return not path.exists() and any(path.parent.glob(f".{path.name}.????????.part"))
+    """Whether something that will be at `path` is being made by `replacing` in any process, or was and was killed."""
+    pattern = re.compile(rf"\.{re.escape(_short(path.name))}\.[0-9a-f]{{8}}\.part")
+    with suppress(OSError):
+        return not path.exists() and any(pattern.fullmatch(beside.name) for beside in path.parent.iterdir())
+    return False
+
+
+def _short(name: str) -> str:
+    """As much of a name as leaves room for more: a file's takes 255 bytes."""
+    return name.encode("utf-8", "surrogateescape")[:180].decode("utf-8", "ignore")
 
 
 def sweep(folder: Path, name: str = "*") -> None:

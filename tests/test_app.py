@@ -287,7 +287,7 @@ def test_validation_pictures_that_are_damaged_are_named(trained: Run, tmp_path: 
     (run.path / "samples" / "0-truth.png").write_bytes(b"no picture")
     app = opened("2_Train", run=run.id)
     assert not app.exception
-    assert "0-truth.png cannot be shown" in texts(app).replace("\\", "")
+    assert "0-truth.png" in texts(app).replace("\\", "")
     (run.path / "samples" / "index.json").write_text('{"ids": 3}')
     app = opened("2_Train", run=run.id)
     assert not app.exception

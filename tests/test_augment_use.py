@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,17 +14,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from segmodels.data import loader as loader_module
 from segmodels.data.augment import OPERATIONS, PRESETS, parse_augmentation
 from segmodels.data.augment.operation import MatrixOperation
 from segmodels.data.augment.preview import preview
+from segmodels.data.dataset import IGNORE, Sample
+from segmodels.data.datasets import open_dataset
+from segmodels.data.images import resize_image
 from segmodels.data.loader import AHEAD, Loader
 from segmodels.data.prepare import load_data
 from segmodels.data.prepared import Prepared, PreparedPictures
 from segmodels.errors import UserError
+from segmodels.prediction.masks import foreground, overlay
+from tests.own_forms import write_form
 from tests.test_augment import VALUES, pictures, run
+from ui.augment_strip import _strip
 
 
 def texts() -> st.SearchStrategy[str]:
@@ -291,3 +299,32 @@ def test_the_app_shows_what_the_settings_do(home: Path) -> None:
     assert len(strip("histology", "tiles").get("image")) == 8
     assert "Nothing" in strip("none").caption[0].value
     assert "did you mean" in strip("lite").error[0].value.replace("\\", "")
+
+
+def test_versions_of_one_picture_are_of_that_one_as_it_is_now(home: Path, tmp_path: Path) -> None:
+    folder = write_form("masks", tmp_path / "own")
+    opened = open_dataset(str(folder))
+    sample = opened.samples("train")[0]
+    before = _of(folder, sample)
+    assert len(before) == 8
+    image, mask = opened.read(sample)
+    (first,) = _pictures(before[:1])
+    shown = overlay(image, mask, opened.classes, shown=[*foreground(opened.classes), IGNORE])
+    assert np.abs(first.astype(int) - resize_image(shown, *first.shape[:2])).mean() < 6, "a JPEG, made smaller"
+    assert sample.mask_path is not None
+    Image.fromarray(np.zeros_like(mask)).save(sample.mask_path)
+    assert _of(folder, sample)[0] != before[0]
+    assert sample.image_path is not None
+    sample.image_path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=sample.image_path.name):
+        _of(folder, sample)
+
+
+def _of(folder: Path, sample: Sample) -> list[bytes]:
+    dataset = open_dataset(str(folder))
+    of = ("train", sample.id, dataset.state(sample))
+    return _strip(str(folder), None, repr(dataset.reading()), "flip+cutmix", 64, "resize", 0, of)
+
+
+def _pictures(files: list[bytes]) -> list[np.ndarray]:
+    return [np.asarray(Image.open(io.BytesIO(content))) for content in files]

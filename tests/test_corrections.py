@@ -110,3 +110,7 @@ def test_what_was_corrected_in_a_smaller_form_leaves_the_rest_to_the_pixel() -> 
     np.testing.assert_array_equal(found[outside], mask[outside])
     other = mask ^ 1
     assert at_full_size(mask, other) is other
+    tall = np.random.default_rng(1).integers(0, 2, (101, 67), dtype=np.uint8)
+    np.testing.assert_array_equal(at_full_size(tall, resize_mask(tall, 40, 27)), tall)
+    with pytest.raises(UserError, match="proportions"):
+        at_full_size(mask, np.zeros((30, 30), np.uint8))

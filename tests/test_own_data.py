@@ -15,9 +15,11 @@ from segmodels.data.add_upload import add_upload
 from segmodels.data.dataset import SPLITS
 from segmodels.data.datasets import data_name, list_datasets, open_dataset, portable_name
 from segmodels.data.datasets.own import FORMS, open_own, recognise
+from segmodels.data.datasets.pictures import files_below
 from segmodels.data.own_data import add_folder, own_data, own_folder, own_names, remove, set_form, short_name
 from segmodels.data.split import source_of
 from segmodels.errors import UserError
+from segmodels.files import being_written, replacing
 from tests.own_forms import pictures, write_form
 
 
@@ -126,6 +128,30 @@ def test_what_a_killed_upload_left_goes_after_a_day(home: Path, tmp_path: Path) 
         add_upload(io.BytesIO(b"nothing"), "nothing.zip")
     assert not left.exists()
     assert at_work.exists()
+
+
+def test_files_are_listed_as_paths_are_sorted_and_links_in_a_circle_are_passed_over(tmp_path: Path) -> None:
+    for name in ("b/1.png", "b-2/1.png", "b.png", "a/é.png", "a/b/c.png", ".hidden/1.png", "__MACOSX/1.png", "a/.x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "loop").symlink_to("loop")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    names = ("b/1.png", "b-2/1.png", "b.png", "a/é.png", "a/b/c.png")
+    assert files_below(tmp_path) == sorted(tmp_path / name for name in names)
+    assert files_below(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("name", ["cells", "a**b", "[x]", "ü" * 120])
+def test_what_is_being_written_is_known_by_its_name(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    assert not being_written(path)
+    with replacing(path) as part:
+        part.mkdir()
+        assert being_written(path)
+        assert not being_written(tmp_path / f"x{name[1:]}")
+    assert path.is_dir()
+    assert not being_written(path)
 
 
 @pytest.mark.parametrize(

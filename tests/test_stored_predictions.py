@@ -77,7 +77,7 @@ def test_it_goes_on_where_it_was_stopped(predictor: Predictor, pets: Dataset, mo
 
 
 def test_what_changed_is_not_found_any_more(predictor: Predictor, pets: Dataset, tmp_path: Path) -> None:
-    first, second, third, *_ = samples = all_samples(pets)
+    first, second, third, fourth, *_ = samples = all_samples(pets)
     model = Path(shutil.copytree(predictor.path, tmp_path / "model"))
     stored = StoredPredictions(model, pets)
     stored.predict(predictor, samples)
@@ -86,14 +86,31 @@ def test_what_changed_is_not_found_any_more(predictor: Predictor, pets: Dataset,
     Image.fromarray(np.full((30, 40), 2, np.uint8)).save(first.mask_path)  # another truth
     second.image_path.unlink()
     (stored.folder / "masks" / f"{pets.state(third)}.png").write_bytes(b"no picture")
+    (stored.folder / "masks" / f"{pets.state(fourth)}.png").unlink()
     with (stored.folder / "index.jsonl").open("a") as index:
         index.write('\n{"state": "cut o')
     left = stored.disagreement(samples)
     assert set(left) == {sample.id for sample in samples[2:]}
-    assert stored.mask(first) is stored.mask(second) is stored.mask(third) is None
+    assert stored.mask(first) is stored.mask(second) is stored.mask(third) is stored.mask(fourth) is None
+    assert stored.missing(samples) == [first, fourth]
 
+    before = stored.folder
     stored.predict(predictor, samples)  # a picture that is gone is passed over
     assert set(stored.disagreement(samples)) == {sample.id for sample in samples} - {second.id}
+    assert stored.mask(fourth) is not None
     weights = model / "model.weights.h5"
     weights.write_bytes(weights.read_bytes() + b" ")
-    assert StoredPredictions(model, pets).disagreement(samples) == {}, "another model"
+    other = StoredPredictions(model, pets)
+    assert other.disagreement(samples) == {}, "another model"
+    other.predict(predictor, samples)
+    assert not before.exists(), "of an earlier state nothing is kept"
+
+
+def test_what_cannot_be_read_is_tried_once(predictor: Predictor, pets: Dataset) -> None:
+    first, *_ = samples = all_samples(pets)
+    assert first.image_path is not None
+    first.image_path.write_bytes(b"no picture")
+    stored = StoredPredictions(predictor.path, pets)
+    stored.predict(predictor, samples)
+    assert first.id not in stored.disagreement(samples)
+    assert stored.missing(samples) == []

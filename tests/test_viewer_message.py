@@ -15,7 +15,7 @@ from PIL import Image
 from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError
 from ui.viewer import Click, _click, _mask, _window
-from ui.viewer.message import FIRST_SIDE, Layer, Picture, pack, pack_part
+from ui.viewer.message import FIRST_SIDE, Layer, Picture, pack, pack_part, with_settings
 
 LABELS = (ClassLabel("background", "#56606B"), ClassLabel("nucleus", "#56B4E9"))
 
@@ -43,8 +43,10 @@ def scene(height: int = 30, width: int = 40) -> Picture:
 
 def test_masks_objects_and_confidence_arrive_to_the_value() -> None:
     picture = scene()
-    document, file = unpacked(pack(picture, key="k", link=None))
-    assert (document["width"], document["height"], document["reduced"], document["key"]) == (40, 30, False, "k")
+    message = with_settings(pack(picture), {"key": "k", "link": None})
+    assert unpacked(message)[0] == {"key": "k", "link": None}
+    document, file = unpacked(message[4 + int.from_bytes(message[:4], "little") :])
+    assert (document["width"], document["height"], document["reduced"]) == (40, 30, False)
     assert document["classes"] == [{"name": label.name, "colour": label.colour} for label in LABELS]
     assert (document["eraser"], document["micrometres"], document["name"]) == (0, 0.25, "<b>one</b>")
     (layer,), (sent,) = picture.layers, document["layers"]
@@ -76,7 +78,7 @@ def test_a_large_picture_is_sent_small_with_its_whole_mask() -> None:
     ],
 )
 def test_a_part_lies_within_the_picture(window: tuple, place: tuple) -> None:
-    document, file = unpacked(pack_part(scene(300, 5000), window, key="k"))
+    document, file = unpacked(pack_part(scene(300, 5000), window))
     detail = document["detail"]
     assert (detail["x"], detail["y"], detail["width"], detail["height"]) == place
     assert file(detail["image"]).shape == (place[3], place[2], 3)
@@ -99,7 +101,9 @@ def test_a_corrected_mask_comes_back() -> None:
     assert found is not None
     np.testing.assert_array_equal(found, mask)
     assert _mask(None, "k") is None
-    assert _mask(sent(mask), "of another picture") is None
+    assert _mask(sent(mask), None) is None, "nothing can be corrected here"
+    with pytest.raises(UserError, match="of another picture"):
+        _mask(sent(mask), "j")
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def scene() -> Picture:
 
 st.set_page_config(layout="wide")
 seen = viewer(
-    scene, shows=f"scene {SIDE}", key="one", link="both", editable=True, clicks=True, tiles=TILES, opacity=1.0
+    scene, shows=f"scene {SIDE}", key="one", link="both", edits="scene", clicks=True, tiles=TILES, opacity=1.0
 )
 if seen.clicked:
     st.code("clicked " + json.dumps(vars(seen.clicked)))

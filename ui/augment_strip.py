@@ -8,7 +8,7 @@ import streamlit as st
 from segmodels.data.augment import parse_augmentation
 from segmodels.data.augment.preview import preview
 from segmodels.data.dataset import IGNORE, Dataset, Sample
-from segmodels.data.images import resize_image, resize_mask
+from segmodels.data.images import fitted, resize_image, resize_mask
 from segmodels.errors import UserError
 from segmodels.prediction.masks import foreground, overlay
 from ui import cached
@@ -45,13 +45,13 @@ def augmented_versions(
     size: int,
     *,
     sampling: str = "resize",
-    of: tuple[str, str] | None = None,
+    of: tuple[str, str, str] | None = None,
 ) -> None:
     """What an augmentation does in words, a picture and versions of it, and a button for others.
 
     Args:
         name, root, augment_text, size, sampling: as for `augment_strip`.
-        of: split and id of the picture; one of the training pictures where None, each time another.
+        of: split, id and state of the picture; one of the training pictures where None, each time another.
 
     Raises:
         UserError: no such augmentation, or no picture that can be read.
@@ -68,7 +68,7 @@ def augmented_versions(
     for start in range(0, len(pictures), PER_ROW):
         row = slice(start, start + PER_ROW)
         for column, picture, caption in zip(st.columns(PER_ROW), pictures[row], captions[row], strict=False):
-            alt = f"A training picture of {name} with its mask, {caption}"
+            alt = f"A picture of {name} with its mask, {caption}"
             column.image(picture, caption=caption, width="stretch", alt=alt)
     st.caption("White is ignored: what a picture does not show, no loss counts.")
     st.code(augmentation.spelled_out, language=None, wrap_lines=True)
@@ -88,44 +88,52 @@ def _strip(
     size: int,
     sampling: str,
     seed: int,
-    of: tuple[str, str] | None,
+    of: tuple[str, str, str] | None,
 ) -> list[bytes]:
     """A picture and its versions with their masks laid over, as JPEG; each seed shows others."""
     opened = cached.dataset(name, root)
-    samples = opened.samples("train")
+    samples = [sample for sample in opened.samples("train") if of is None or sample.id != of[1]]
     order = np.random.default_rng(seed).permutation(len(samples))[:TRIED]
-    shown = [sample for sample in opened.samples(of[0]) if sample.id == of[1]] if of else []
-    pairs = _read([*shown, *(samples[index] for index in order)], opened, size, sampling)
+    pairs = []
+    if of:
+        chosen = next(sample for sample in opened.samples(of[0]) if sample.id == of[1])
+        pairs.append(_seen(opened.read(chosen), size, sampling))
+    pairs += _readable([samples[index] for index in order], opened, size, sampling, PARTNERS + 1 - len(pairs))
+    if not pairs:
+        raise UserError(f"{opened.name} has no training pictures to show")
     images, masks = zip(*pairs, strict=True)
     versions = preview(images, masks, text, count=VERSIONS, seed=seed, any_orientation=opened.any_orientation)
-    scale = min(1.0, cached.THUMBNAIL / size)
-    side = max(1, round(size * scale))
+    shape = fitted(size, size, cached.THUMBNAIL)
     coloured = [*foreground(opened.classes), IGNORE]
     return [
-        cached.jpeg(
-            overlay(resize_image(image, side, side), resize_mask(mask, side, side), opened.classes, shown=coloured)
-        )
+        cached.jpeg(overlay(resize_image(image, *shape), resize_mask(mask, *shape), opened.classes, shown=coloured))
         for image, mask in [pairs[0], *versions]
     ]
 
 
-def _read(samples: list[Sample], opened: Dataset, size: int, sampling: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The first few that can be read, as the model sees them; `UserError` where none can."""
+def _readable(
+    samples: list[Sample], opened: Dataset, size: int, sampling: str, most: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The first few that can be read, as the model sees them; `UserError` where there are some and none can."""
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
-    problem = UserError(f"{opened.name} has no training pictures to show")
+    problem: UserError | None = None
     for sample in samples:
         try:
-            image, mask = opened.read(sample)
+            pairs.append(_seen(opened.read(sample), size, sampling))
         except UserError as error:
             problem = error
-            continue
-        if sampling == "tiles" and min(mask.shape) >= size:
-            top, left = (mask.shape[0] - size) // 2, (mask.shape[1] - size) // 2
-            middle = np.s_[top : top + size, left : left + size]
-            image, mask = image[middle], mask[middle]
-        pairs.append((resize_image(image, size, size), resize_mask(mask, size, size)))
-        if len(pairs) > PARTNERS:
+        if len(pairs) == most:
             break
-    if not pairs:
+    if problem and not pairs:
         raise problem
     return pairs
+
+
+def _seen(pair: tuple[np.ndarray, np.ndarray], size: int, sampling: str) -> tuple[np.ndarray, np.ndarray]:
+    """A picture and its mask as the model sees them: the middle tile, or the whole made smaller."""
+    image, mask = pair
+    if sampling == "tiles" and min(mask.shape) >= size:
+        top, left = (mask.shape[0] - size) // 2, (mask.shape[1] - size) // 2
+        middle = np.s_[top : top + size, left : left + size]
+        image, mask = image[middle], mask[middle]
+    return resize_image(image, size, size), resize_mask(mask, size, size)

@@ -53,18 +53,18 @@ def statistics(name: str, root: str | None, split: str) -> Statistics:
     paths = (path for sample in samples for path in (sample.image_path, sample.mask_path) if path is not None)
     key = state_of(dict.fromkeys(paths), name, split, opened.split_seed, *opened.reading())
     kept = _statistics()
-    if key not in kept:
+    if (found := kept.get(key)) is None:
         bar = st.empty()
 
         def progress(done: int, total: int, what: str) -> None:
             if done % 10 == 0:
                 bar.progress(done / total, f"{what}: {done} of {total}, the first time only")
 
-        kept[key] = class_statistics(opened, split, progress=progress)
+        found = kept[key] = class_statistics(opened, split, progress=progress)
         bar.empty()
-        while len(kept) > 24:
-            kept.pop(next(iter(kept)), None)
-    return kept[key]
+        for oldest in list(kept)[:-24]:
+            kept.pop(oldest, None)
+    return found
 
 
 @st.cache_resource(show_spinner=False)

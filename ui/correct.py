@@ -44,10 +44,10 @@ def keep_corrected(
     if seen.saved is not None:
         image, mask = pair()
         kept = save_correction(image, at_full_size(mask, seen.saved), labels, data=data, name=name, split=split)
-        st.session_state["corrected"] = (name, kept)
+        st.session_state["corrected"] = ((data, name), kept)
         cached.forget_data()
     of, kept = st.session_state.get("corrected", (None, ""))
-    if of == name:
+    if of == (data, name):
         st.success(f"Kept in {plain(kept)}, a data set of your own.", icon=":material/check_circle:")
         st.page_link(
             "pages/2_Train.py", label="Train on it", icon=":material/model_training:", query_params={"train-data": kept}

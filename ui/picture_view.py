@@ -49,9 +49,9 @@ def picture_view(name: str, root: str | None, split: str, sample_id: str, agains
     state = dataset.state(sample)
     seen = viewer(
         lambda: _picture(dataset, sample, against),
-        shows=repr((state, against and str(against.stored.folder), editable)),
+        shows=repr((state, against and against.stored.written(sample))),
         key="picture-viewer",
-        editable=editable,
+        edits=state if editable else None,
         tiles=tiles,
     )
     if editable:
@@ -77,7 +77,7 @@ def picture_view(name: str, root: str | None, split: str, sample_id: str, agains
         _objects(state, dataset, sample)
     if augmented.open:
         with augmented, in_place():
-            _augmented(name, root, split, sample_id, dataset.sampling)
+            _augmented(name, root, split, sample, dataset)
     with files, in_place():
         st.dataframe(_facts(dataset, sample), hide_index=True, width="stretch")
 
@@ -91,7 +91,7 @@ def _picture(dataset: Dataset, sample: Sample, against: Against | None) -> Pictu
     return Picture(sample.id, image, layers, dataset.classes)
 
 
-def _augmented(name: str, root: str | None, split: str, sample_id: str, sampling: str) -> None:
+def _augmented(name: str, root: str | None, split: str, sample: Sample, dataset: Dataset) -> None:
     """Versions of the picture as a recipe's augmentation would show it."""
     first, second = st.columns([3, 1])
     usual = Recipe.model_fields["augment"].default
@@ -104,7 +104,8 @@ def _augmented(name: str, root: str | None, split: str, sample_id: str, sampling
         help=f"`--augment`: a preset, or operations such as flip+rotate\\(degrees=15\\): {', '.join(OPERATIONS)}",
     )
     size = int(second.number_input("At pixels", 32, 1024, 256, step=32, key="augment-size", help="`--image-size`"))
-    augmented_versions(name, root, text, size, sampling=sampling, of=(split, sample_id))
+    of = (split, sample.id, dataset.state(sample))
+    augmented_versions(name, root, text, size, sampling=dataset.sampling, of=of)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

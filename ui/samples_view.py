@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
-from PIL import Image
 
 from segmodels.data.dataset import ClassLabel
-from segmodels.data.images import encoded
+from segmodels.data.images import encoded, read_image, read_mask
 from segmodels.errors import UserError
 from segmodels.files import read_json
 from segmodels.training.runs import Run
@@ -24,12 +22,16 @@ LATEST = -1
 def samples_view(run: Run) -> None:
     """Draw them, once there are any; a click on one shows it large."""
     folder = run.path / "samples"
-    epochs = sorted({int(path.stem.rsplit("-", 1)[1]) for path in folder.glob("0-epoch-*.png")})
-    if not epochs:
+    if not (folder / "index.json").is_file():
         return
-    st.markdown("**Validation pictures**")
     with in_place():
         ids, labels = _index(folder)
+        # An epoch whose last picture is there has all of them.
+        written = folder.glob(f"{len(ids) - 1}-epoch-*.png")
+        epochs = sorted(int(number) for path in written if (number := path.stem.rpartition("-")[2]).isdecimal())
+        if not epochs:
+            return
+        st.markdown("**Validation pictures**")
         epoch = _choose_epoch(run, epochs)
         tiles = [_tile(folder, number, sample_id, epoch) for number, sample_id in enumerate(ids)]
         key = f"sample-{run.id}"
@@ -56,8 +58,10 @@ def _index(folder: Path) -> tuple[list[str], tuple[ClassLabel, ...]]:
     index = read_json(folder / "index.json")
     try:
         labels = tuple(ClassLabel(row["name"], row["colour"]) for row in index["classes"])
+        for label in labels:
+            _ = label.rgb  # a colour that is none
         return [str(sample_id) for sample_id in index["ids"]], labels
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise UserError(f"{folder / 'index.json'} is damaged: the pictures of this run cannot be shown") from None
 
 
@@ -66,25 +70,25 @@ def _tile(folder: Path, number: int, sample_id: str, epoch: int) -> Tile:
     try:
         written = mask.stat().st_mtime_ns
         return Tile(sample_id, sample_id, f"{sample_id} after epoch {epoch}", *_small(image, mask, written))
-    except (OSError, UserError):
-        return Tile(sample_id, sample_id, problem=f"{mask.name} cannot be shown: the file is missing or damaged")
+    except (OSError, UserError) as error:
+        return Tile(
+            sample_id, sample_id, problem=str(error) if isinstance(error, UserError) else f"{mask.name} is gone"
+        )
 
 
 @st.cache_data(max_entries=400, show_spinner=False)
 def _small(image: Path, mask: Path, written: int) -> tuple[bytes, bytes]:
     """The picture as JPEG and the mask as it is; both are as small as the network sees them."""
-    return encoded(_read(image, "RGB"), "JPEG", quality=88), encoded(_read(mask), "PNG", compress_level=3)
+    return encoded(read_image(image), "JPEG", quality=88), encoded(read_mask(mask), "PNG", compress_level=3)
 
 
 def _large(run: Run, folder: Path, number: int, epoch: int, ids: list[str], labels: tuple[ClassLabel, ...]) -> None:
     image, mask = _files(folder, number, epoch)
 
     def picture() -> Picture:
-        layers = [
-            Layer("Truth", _read(folder / f"{number}-truth.png"), truth=True),
-            Layer("Prediction", _read(mask)),
-        ]
-        return Picture(ids[number], _read(image, "RGB"), layers, labels)
+        truth = read_mask(folder / f"{number}-truth.png")
+        layers = [Layer("Truth", truth, truth=True), Layer("Prediction", read_mask(mask))]
+        return Picture(ids[number], read_image(image), layers, labels)
 
     written = mask.stat().st_mtime_ns if mask.exists() else 0
     viewer(
@@ -98,11 +102,3 @@ def _large(run: Run, folder: Path, number: int, epoch: int, ids: list[str], labe
 
 def _files(folder: Path, number: int, epoch: int) -> tuple[Path, Path]:
     return folder / f"{number}-image.png", folder / f"{number}-epoch-{epoch:04d}.png"
-
-
-def _read(path: Path, mode: str | None = None) -> np.ndarray:
-    try:
-        with Image.open(path) as opened:
-            return np.asarray(opened.convert(mode) if mode else opened)
-    except (OSError, ValueError, SyntaxError):
-        raise UserError(f"{path.name} cannot be shown: the file is missing or damaged") from None

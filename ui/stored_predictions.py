@@ -55,7 +55,7 @@ def predict_missing(against: Against, samples: Sequence[Sample]) -> dict[str, fl
         how far those that are predicted are from the truth, by id.
     """
     found = against.stored.disagreement(samples)
-    missing = len(samples) - len(found)
+    missing = len(against.stored.missing(samples))
     said, act = st.columns([5, 2], vertical_alignment="center")
     mean = f", {100 * sum(found.values()) / len(found):.1f} % of a picture not as in its mask" if found else ""
     said.caption(f"{plain(against.name)}: {len(found)} of {len(samples)} pictures predicted{mean}")
@@ -69,6 +69,8 @@ def predict_missing(against: Against, samples: Sequence[Sample]) -> dict[str, fl
 def _predict(against: Against, samples: Sequence[Sample]) -> None:
     """Predict under a bar; whatever is clicked meanwhile ends it, and what is done is kept."""
     predictor = cached.predictor(against.model.path)
+    if StoredPredictions(against.model.path, against.stored.dataset).folder != against.stored.folder:
+        raise UserError(f"{against.name} has learned on while it was loaded: predict again")
     place = st.empty()
     with place.container(horizontal=True, vertical_alignment="center"):
         bar = st.progress(0.0, "predicting …")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from segmodels.data.dataset import IGNORE, ClassLabel
-from segmodels.data.images import resize_mask
+from segmodels.data.images import fitted, resize_mask
 from segmodels.data.own_data import PREFIX, free_name, own_data, own_folder, own_names
 from segmodels.data.writers import FOLDERS, MaskWriter
 from segmodels.errors import UserError
@@ -64,13 +64,19 @@ def at_full_size(mask: np.ndarray, corrected: np.ndarray) -> np.ndarray:
 
     Args:
         mask: class ids before, uint8 `(height, width)`.
-        corrected: `mask` as `resize_mask` makes it smaller, or itself, with corrections, uint8 `(h, w)`.
+        corrected: `mask` as `resize_mask` makes it smaller in its proportions (`fitted`), or itself, with corrections,
+            uint8 `(h, w)`.
 
     Returns:
         uint8 `(height, width)`.
+
+    Raises:
+        UserError: it is of other proportions.
     """
     if corrected.shape == mask.shape:
         return corrected
+    if corrected.shape != fitted(mask.shape[0], mask.shape[1], max(corrected.shape)):
+        raise UserError("the corrected mask is not of the picture's proportions: open the picture anew")
     touched = (corrected != resize_mask(mask, *corrected.shape)).astype(np.uint8)
     return np.where(resize_mask(touched, *mask.shape) > 0, resize_mask(corrected, *mask.shape), mask)
 

@@ -206,8 +206,11 @@ class Dataset(ABC):
             UserError: a file of it is gone.
         """
         paths = [path for path in (sample.image_path, sample.mask_path) if path is not None]
-        if gone := next((path for path in paths if not path.exists()), None):
-            raise UserError(f"{sample.id}: {gone.name} is not there any more: open the data set anew")
+        for path in paths:
+            try:
+                path.stat()
+            except OSError:
+                raise UserError(f"{sample.id}: {path.name} is not there any more: open the data set anew") from None
         return state_of(paths, self.name, self.split_seed, *self.reading(), sample.id)
 
     def reading(self) -> tuple[object, ...]:

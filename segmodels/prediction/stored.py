@@ -3,7 +3,10 @@ look at its masks without loading it again."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -31,35 +34,44 @@ VERSION = 1
 class StoredPredictions:
     """The predictions of one checkpoint that are kept: masks of the pictures' own sizes, and how far they are off.
 
-    They lie in the home's `predictions/`, by the state of the checkpoint's files, each under the state of its sample:
-    what was changed since is not found any more.
+    They lie in the home's `predictions/`, by the checkpoint's place and the state of its files, each under the state of
+    its sample: what was changed since is not found any more.
     """
 
     def __init__(self, model: Path, dataset: Dataset) -> None:
-        """Of a checkpoint directory; nothing is read yet."""
+        """Of a checkpoint directory as it is now; nothing is read yet."""
         model = whole(model)
-        self.folder = home() / "predictions" / state_of([model / WEIGHTS, model / SPEC], VERSION)
+        place = hashlib.blake2b(os.fsencode(model.absolute()), digest_size=8).hexdigest()
+        self.folder = home() / "predictions" / place / state_of([model / WEIGHTS, model / SPEC], VERSION)
         self.dataset = dataset
 
     def disagreement(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Of those that are kept, by id: the share of the pixels, ignored ones apart, that are not as in the truth."""
-        found: dict[str, float] = {}
-        with suppress(OSError):
-            for line in (self.folder / "index.jsonl").read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError, KeyError, TypeError):  # a line that was cut off: it is predicted anew
-                    row = json.loads(line)
-                    found[str(row["state"])] = float(row["disagreement"])
+        found = self._index()
+        shares = {sample.id: found.get(self._state(sample) or "") for sample in samples}
+        return {sample_id: share for sample_id, share in shares.items() if share is not None}
+
+    def missing(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Those that are not kept, without those that were tried and cannot be read."""
+        found = self._index()
         states = {sample.id: self._state(sample) for sample in samples}
-        return {sample_id: found[state] for sample_id, state in states.items() if state in found}
+        return [sample for sample in samples if (state := states[sample.id]) and not self._done(state, found)]
 
     def mask(self, sample: Sample) -> np.ndarray | None:
         """The predicted class ids, uint8 `(height, width)`; None where none are kept."""
-        state = self._state(sample)
-        if state is None or not (path := self._mask(state)).is_file():
+        if not self.written(sample):
             return None
         with suppress(UserError):  # damaged: as good as none
-            return read_mask(path)
+            return read_mask(self._mask(self._state(sample) or ""))
         return None
+
+    def written(self, sample: Sample) -> int:
+        """When its mask was written, in nanoseconds; 0 where none is kept."""
+        state = self._state(sample)
+        try:
+            return self._mask(state).stat().st_mtime_ns if state else 0
+        except OSError:
+            return 0
 
     def predict(
         self,
@@ -69,7 +81,7 @@ class StoredPredictions:
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> None:
-        """Predict and keep those that are not kept yet; samples that cannot be read are passed over.
+        """Predict and keep those that are `missing`; what an earlier state of the same model saw is removed.
 
         Args:
             predictor: of the same checkpoint.
@@ -80,27 +92,49 @@ class StoredPredictions:
         Raises:
             UserError: no space, or a place that cannot be written to.
         """
-        kept = self.disagreement(samples)
-        missing = [sample for sample in samples if sample.id not in kept]
-        (self.folder / "masks").mkdir(parents=True, exist_ok=True)
+        missing = self.missing(samples)
+        with explain_disk_errors(self.folder):
+            (self.folder / "masks").mkdir(parents=True, exist_ok=True)
+        for earlier in self.folder.parent.iterdir():
+            if earlier != self.folder:
+                shutil.rmtree(earlier, ignore_errors=True)
         with closing(ahead(self._read, missing, threads=2)) as read:
             for done, (sample, pair) in enumerate(zip(missing, read, strict=True), start=len(samples) - len(missing)):
                 if progress:
                     progress(done, len(samples), "predicting")
                 if stop and stop():
                     raise Stopped("stopped while predicting; what is done is kept")
-                state = self._state(sample)
-                if pair is None or state is None:
-                    continue
-                image, truth = pair
-                mask = predictor(image, name=sample.id).mask
-                row = {"id": sample.id, "state": state, "disagreement": disagreement(truth, mask)}
-                with explain_disk_errors(self.folder):
-                    write_indexed_mask(self._mask(state), mask, predictor.labels)
-                    with (self.folder / "index.jsonl").open("a", encoding="utf-8") as index:
-                        index.write("\n" + json.dumps(row))  # first: the line before may have been cut off
+                if state := self._state(sample):
+                    self._keep(predictor, sample, state, pair)
         if progress:
             progress(len(samples), len(samples), "predicting")
+
+    def _keep(
+        self, predictor: Predictor, sample: Sample, state: str, pair: tuple[np.ndarray, np.ndarray] | None
+    ) -> None:
+        share = None  # what cannot be read is noted, so that it is not tried again
+        with explain_disk_errors(self.folder):
+            if pair:
+                image, truth = pair
+                mask = predictor(image, name=sample.id).mask
+                share = disagreement(truth, mask)
+                write_indexed_mask(self._mask(state), mask, predictor.labels)
+            row = {"id": sample.id, "state": state, "disagreement": share}
+            with (self.folder / "index.jsonl").open("a", encoding="utf-8") as index:
+                index.write("\n" + json.dumps(row))  # first: the line before may have been cut off
+
+    def _index(self) -> dict[str, float | None]:
+        """By the state of a sample: how far its prediction is off, None where it could not be read."""
+        found: dict[str, float | None] = {}
+        with suppress(OSError):
+            for line in (self.folder / "index.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
+                with suppress(ValueError, KeyError, TypeError):  # a line that was cut off: it is predicted anew
+                    row = json.loads(line)
+                    found[str(row["state"])] = None if row["disagreement"] is None else float(row["disagreement"])
+        return found
+
+    def _done(self, state: str, found: dict[str, float | None]) -> bool:
+        return state in found and (found[state] is None or self._mask(state).is_file())
 
     def _mask(self, state: str) -> Path:
         return self.folder / "masks" / f"{state}.png"

@@ -19,15 +19,15 @@ import streamlit as st
 
 from segmodels.data.tiles import Tiles
 from segmodels.errors import UserError
-from ui.viewer.message import Layer, Picture, pack, pack_part
+from ui.viewer.message import Layer, Picture, pack, pack_part, with_settings
 from ui.viewer.parts import script, style
 
 __all__ = ["Click", "Layer", "Picture", "Seen", "viewer"]
 
 #: The parts of the module; `viewer.js` has its one export.
 PARTS = (
-    "decode", "sources", "overlays", "camera", "draw", "detail", "tiles", "gestures", "controls", "readout", "edit",
-    "viewer",
+    "decode", "picture", "sources", "overlays", "camera", "draw", "detail", "tiles", "gestures", "controls", "readout",
+    "edit", "viewer",
 )  # fmt: skip
 
 _component = st.components.v2.component(
@@ -74,7 +74,7 @@ def viewer(
     shows: str,
     key: str,
     link: str | None = None,
-    editable: bool = False,
+    edits: str | None = None,
     clicks: bool = False,
     tiles: Tiles | None = None,
     opacity: float = 0.5,
@@ -90,7 +90,8 @@ def viewer(
             this changes, and only then.
         key: of the component, one on a page.
         link: viewers with the same link look at the same part of their pictures.
-        editable: the first layer can be corrected and saved.
+        edits: names the mask of the first layer, which can then be corrected and saved: what is painted stays as long
+            as this does, whatever else is shown with it.
         clicks: report clicks, each of which is a rerun.
         tiles: into which the picture is cut, drawn over it.
         opacity: of the masks at first, 0 to 1.
@@ -104,22 +105,20 @@ def viewer(
         UserError: as `load` does, or a mask that is not of the picture's size.
     """
     settings = {
-        "key": shows, "link": link, "editable": editable, "clicks": clicks,
+        "key": shows, "link": link, "edits": edits, "clicks": clicks,
         "tiles": tiles and {"size": tiles.size, "lefts": tiles.lefts.tolist(), "tops": tiles.tops.tolist()},
         "show": {"opacity": opacity, "mode": layout, "first": first, "second": second},
     }  # fmt: skip
-    if window := _window(st.session_state.get(key), shows):
-        data = _part(shows, window, load, settings)
-    else:
-        data = _whole(shows, load, settings)
+    window = _window(st.session_state.get(key), shows)
+    packed = _part(shows, window, load) if window else _whole(shows, load)
     result = _component(
         key=key,
-        data=data,
+        data=with_settings(packed, settings),
         on_clicked_change=_nothing,
         on_saved_change=_nothing,
         on_window_change=_nothing,
     )
-    return Seen(_click(result.get("clicked"), shows), _mask(result.get("saved"), shows))
+    return Seen(_click(result.get("clicked"), shows), _mask(result.get("saved"), edits))
 
 
 def _nothing() -> None:
@@ -127,15 +126,13 @@ def _nothing() -> None:
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
-def _whole(shows: str, _load: Callable[[], Picture], settings: dict[str, Any]) -> bytes:
-    return pack(_load(), **settings)
+def _whole(shows: str, _load: Callable[[], Picture]) -> bytes:
+    return pack(_load())
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
-def _part(
-    shows: str, window: tuple[float, float, float, float], _load: Callable[[], Picture], settings: dict[str, Any]
-) -> bytes:
-    return pack_part(_load(), window, **settings)
+def _part(shows: str, window: tuple[float, float, float, float], _load: Callable[[], Picture]) -> bytes:
+    return pack_part(_load(), window)
 
 
 def _window(state: Any, shows: str) -> tuple[float, float, float, float] | None:
@@ -162,10 +159,12 @@ def _click(reported: Any, shows: str) -> Click | None:
         return None
 
 
-def _mask(reported: Any, shows: str) -> np.ndarray | None:
+def _mask(reported: Any, edits: str | None) -> np.ndarray | None:
     """What a browser sent as a mask; it may be anything."""
-    if not isinstance(reported, dict) or reported.get("key") != shows:
+    if not isinstance(reported, dict) or edits is None:
         return None
+    if reported.get("key") != edits:
+        raise UserError("the mask that was saved is of another picture: open that again and save it there")
     try:
         height, width = int(reported["height"]), int(reported["width"])
         if min(height, width) < 1 or height * width > 2**26:

@@ -8,7 +8,7 @@ function unpack(message) {
   const header = JSON.parse(new TextDecoder().decode(message.subarray(4, 4 + length)));
   const rest = message.subarray(4 + length);
   const bytes = (part) => rest.subarray(part.offset, part.offset + part.length);
-  return { header, bytes };
+  return { header, bytes, rest };
 }
 
 async function inflate(parts) {

@@ -10,13 +10,14 @@ const TOOLS = [
 ];
 const MOST_STEPS = 100;
 
-// `map`: values, width and height of the mask; `changed()` is called after every change.
-function makeEditor(map, eraser, changed) {
+// `map`: values, width and height of the mask; `eraser`: the id that erasing leaves; `changed()` is called after every
+// change.
+function makeEditor(map, { eraser, classes }, changed) {
   const done = [], undone = [];
   let stroke = null, last = null, corners = [];
   const editor = {
     tool: "move",
-    chosen: 0,
+    chosen: Math.min(classes.length - 1, eraser === 0 ? 1 : 0),
     radius: 8,
     dirty: false,
     get corners() {
@@ -59,11 +60,16 @@ function makeEditor(map, eraser, changed) {
       if (stroke) keep(stroke);
       stroke = last = null;
     },
-    cancel() {
+    // Take back what the finger that is down has done, which turned out to be one of two.
+    retract() {
       if (stroke) for (const [i, before] of stroke) map.values[i] = before;
+      else if (editor.tool === "polygon") corners.pop();
       stroke = last = null;
-      corners = [];
       changed();
+    },
+    cancel() {
+      corners = [];
+      editor.retract();
     },
     close() {
       if (corners.length > 2) {

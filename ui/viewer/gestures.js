@@ -111,7 +111,7 @@ function listen(stage, on) {
   function pinched(event) {
     const [one, other] = [...pointers.values()];
     const apart = Math.hypot(one.x - other.x, one.y - other.y);
-    if (painting) on.stroke("cancel", null);
+    if (painting) on.stroke("retract", null);
     painting = false;
     began = null;
     const here = inPane({ target: event.target, clientX: (one.x + other.x) / 2, clientY: (one.y + other.y) / 2 });

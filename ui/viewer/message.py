@@ -64,11 +64,8 @@ class Picture:
     micrometres: float | None = None
 
 
-def pack(picture: Picture, **settings: Any) -> bytes:
+def pack(picture: Picture) -> bytes:
     """The message of a whole picture.
-
-    Args:
-        settings: more of the JSON document.
 
     Raises:
         UserError: a mask is not of the picture's size.
@@ -86,10 +83,10 @@ def pack(picture: Picture, **settings: Any) -> bytes:
         "micrometres": picture.micrometres,
         "eraser": next((i for i, label in enumerate(picture.labels) if label.name == "background"), IGNORE),
     }
-    return files.message({**document, **settings})
+    return files.message(document)
 
 
-def pack_part(picture: Picture, window: tuple[float, float, float, float], **settings: Any) -> bytes:
+def pack_part(picture: Picture, window: tuple[float, float, float, float]) -> bytes:
     """The message of a part of the picture, at its own size or at `FIRST_SIDE`.
 
     Args:
@@ -101,7 +98,14 @@ def pack_part(picture: Picture, window: tuple[float, float, float, float], **set
     files = Files()
     part = files.add(_jpeg(_fit(picture.image[top:bottom, left:right])), "image/jpeg")
     detail = {"image": part, "x": left, "y": top, "width": right - left, "height": bottom - top}
-    return files.message({"detail": detail, **settings})
+    return files.message({"detail": detail})
+
+
+def with_settings(message: bytes, settings: dict[str, Any]) -> bytes:
+    """A message behind a JSON document of its own length: settings change without anything being encoded anew."""
+    files = Files()
+    files.add(message)
+    return files.message(settings)
 
 
 class Files:

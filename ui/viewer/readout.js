@@ -5,7 +5,7 @@ function placeOf({ width, height, maskWidth, maskHeight }, { x, y }) {
   return Math.floor((y * maskHeight) / height) * maskWidth + Math.floor((x * maskWidth) / width);
 }
 
-function described({ picture, layers, header: { classes, tiles } }, point) {
+function described({ picture, layers, tiles, header: { classes } }, point) {
   const i = placeOf(picture, point);
   const named = (id) => classes[id]?.name ?? (id === IGNORE ? "ignored" : `unknown (${id})`);
   const said = layers.map(({ name, values, confidence, instances }) => {
@@ -13,7 +13,7 @@ function described({ picture, layers, header: { classes, tiles } }, point) {
     const object = instances?.values[i] ? `, object ${instances.values[i]}` : "";
     return `${name}: ${named(values[i])}${sure}${object}`;
   });
-  if (tiles) said.push(tilesSaid(tilesAt(tiles, point).length));
+  if (tiles) said.push(tilesSaid(tiles, point));
   return [`${Math.floor(point.x)}, ${Math.floor(point.y)}`, ...said].join(" · ");
 }
 

@@ -24,7 +24,7 @@ function makeView(root) {
   const view = {
     mode: "one", first: 0, second: 1, split: 0.5, focus: null, report: () => {}, ask: () => {},
     settings: { opacity: 0.5, contour: false, numbered: true, revision: 0 },
-    picture: null, layers: [], overlays: [], editor: null, point: null,
+    picture: null, layers: [], overlays: [], editor: null, point: null, tiles: null, chosen: [0, 1],
     hidden: new Map(), // what was switched on or off, by kind and name: it holds for the next picture too
   };
   const bar = element("div", { class: "bar", role: "toolbar", "aria-label": "View" });
@@ -50,101 +50,97 @@ function makeView(root) {
   const trouble = element("p", { class: "trouble", role: "alert", hidden: true });
   root.replaceChildren(trouble, bar, tools, stage, divider, readout, legends, spoken, keys);
   let drawn = [], camera = null, frame = 0, stopListening = () => {};
-  const ask = makeAsker(view);
+  const asker = makeAsker(view);
 
   const resized = new ResizeObserver(() => layOut());
   resized.observe(root);
 
+  // A rerun hands over the same again, which must not undo what was painted since; and while one picture is decoded
+  // another may come, which is then the one that is wanted.
   view.load = async (message) => {
-    const parts = unpack(message), { header } = parts;
-    // A rerun hands over the same again, which must not undo what was painted since.
-    const identity = JSON.stringify([header.key, header.detail]);
-    if (view.identity === identity || (view.header?.key === header.key && !header.detail)) return overlayTiles(header);
-    view.identity = identity;
+    const settings = unpack(message), parts = unpack(settings.rest);
+    const header = { ...parts.header, ...settings.header };
+    view.tiles = header.tiles && { key: header.key, ...header.tiles };
     try {
-      if (header.detail) return await takePart(parts).then(() => overlayTiles(header));
-      await take(parts, identity);
-      trouble.hidden = true;
+      if (header.detail) await takePart(header, parts.bytes);
+      else if (view.wanted !== header.key) {
+        view.wanted = header.key;
+        const decoded = view.header?.key === header.key ? null : await decodePicture({ header, bytes: parts.bytes });
+        if (view.wanted !== header.key) return;
+        trouble.hidden = true;
+        if (decoded) take(header, decoded);
+      }
     } catch (error) {
+      if (view.wanted !== header.key) return;
       trouble.textContent = `This picture cannot be shown: ${error.message}.`;
       trouble.hidden = false;
-      return;
     }
-    buildControls();
-    layOut();
-    root.dataset.ready = view.header.key;
+    redraw();
   };
 
   view.close = () => {
     resized.disconnect();
     cancelAnimationFrame(frame);
+    asker.stop();
     stopListening();
     camera?.leave();
   };
 
-  // Tiles come and go without anything else of the picture.
-  function overlayTiles({ key, tiles }) {
-    if (view.header?.key !== key) return; // still on its way
-    view.header.tiles = tiles;
-    redraw();
-  }
-
   // A part of the picture, close up, for what is there already.
-  async function takePart({ header, bytes }) {
-    if (header.key !== view.header?.key) return view.ask("window", null);
-    const { image, ...where } = header.detail;
-    view.picture.detail = { ...where, bitmap: await createImageBitmap(new Blob([bytes(image)], { type: image.type })) };
-    redraw();
+  async function takePart({ key, detail }, bytes) {
+    if (key !== view.header?.key) return view.ask("window", null);
+    const { image, ...where } = detail, name = JSON.stringify(where);
+    if (view.picture.detail?.name === name) return;
+    const bitmap = await decodeImage(image, bytes);
+    if (key === view.header.key) view.picture.detail = { ...where, name, bitmap };
   }
 
-  async function take({ header, bytes }, identity) {
-    const read = async (part) => (part ? decodePng(bytes(part)) : null);
-    const bitmap = await createImageBitmap(new Blob([bytes(header.image)], { type: header.image.type }));
-    const layers = await Promise.all(
-      header.layers.map(async (layer) => ({
-        ...layer,
-        ...(await read(layer.mask)),
-        confidence: await read(layer.confidence),
-        instances: await read(layer.instances),
-      })),
-    );
-    if (view.identity !== identity) return; // another one came meanwhile
-    const [first] = layers;
-    for (const layer of layers) {
-      if (layer.width !== first.width || layer.height !== first.height) throw new Error("its masks differ in size");
-      if (layer.instances) {
-        layer.instances.table = instanceTable(layer.instances);
-        layer.instances.across = header.width / layer.width;
-      }
-    }
-    const same = view.header?.link === header.link && camera;
-    view.header = header;
-    view.picture = {
-      bitmap, width: header.width, height: header.height,
-      maskWidth: first?.width ?? header.width, maskHeight: first?.height ?? header.height,
-    };
-    view.layers = layers;
-    if (!same) {
+  function take(header, { picture, layers }) {
+    const before = view.header, [corrected] = view.layers;
+    // The same mask with other things beside it: what was painted and not saved yet stays.
+    const goesOn = view.editor?.dirty && header.edits && header.edits === before.edits &&
+      layers[0].values.length === corrected.values.length;
+    if (goesOn) layers[0].values = corrected.values;
+    Object.assign(view, { header, picture, layers });
+    if (!camera || before.link !== header.link) {
       camera?.leave();
       camera = makeCamera(header.link, redraw);
     } else if (!header.link) camera.move({ zoom: 1 });
+    if (view.focus >= header.classes.length) view.focus = null;
     begin(header.show);
     view.overlays = makeOverlays(view);
-    view.first = Math.min(view.first, view.overlays.length - 1);
-    view.second = Math.min(view.second, view.overlays.length - 1);
-    view.editor = header.editable ? makeEditor(layers[0], header.eraser, edited) : null;
-    if (view.editor) view.editor.chosen = Math.min(header.classes.length - 1, header.eraser === 0 ? 1 : 0);
+    view.first = chosenOverlay(0);
+    view.second = chosenOverlay(1);
+    if (!goesOn) view.editor = header.edits ? makeEditor(layers[0], header, edited) : null;
+    asker.stop();
     stopListening();
     stopListening = listen(stage, reactions);
+    buildControls();
+    layOut();
+    root.dataset.ready = header.key;
   }
 
   // What is shown at first; what somebody chose since stays for the pictures that follow.
-  function begin({ opacity, ...show }) {
-    const wish = JSON.stringify([opacity, show]);
+  function begin({ opacity, mode, first, second }) {
+    const wish = JSON.stringify([opacity, mode, first, second]);
     if (view.begun === wish) return;
     view.begun = wish;
-    Object.assign(view, show);
+    view.mode = mode;
+    view.chosen = [first, second];
     view.settings.opacity = opacity;
+  }
+
+  // Chosen by a number at first, by the title once somebody chose: not every picture has every overlay.
+  function chosenOverlay(side) {
+    const wish = view.chosen[side];
+    const place = typeof wish === "number" ? wish : view.overlays.findIndex(({ title }) => title === wish);
+    return Math.min(place < 0 ? side : place, view.overlays.length - 1);
+  }
+
+  function choose(side, place) {
+    view.chosen[side] = view.overlays[place].title;
+    if (side) view.second = place;
+    else view.first = place;
   }
 
   function shown() {
@@ -161,8 +157,8 @@ function makeView(root) {
     };
     const two = view.mode !== "one";
     const parts = [
-      selection(two ? "Left" : "Show", options, view.first, again((value) => (view.first = value))),
-      two && selection("Right", options, view.second, again((value) => (view.second = value))),
+      selection(two ? "Left" : "Show", options, view.first, again((value) => choose(0, value))),
+      two && selection("Right", options, view.second, again((value) => choose(1, value))),
       view.overlays.length > 2 && choice("Layout", MODES, view.mode, again((value) => (view.mode = value))),
       choice("Style", [["fill", "Fill"], ["contour", "Outline"]], view.settings.contour ? "contour" : "fill",
         again((value) => restyle({ contour: value === "contour" }))),
@@ -228,12 +224,12 @@ function makeView(root) {
   function buildTools() {
     const { editor, header } = view;
     tools.hidden = !editor;
-    if (!editor) return;
+    if (!editor) return delete stage.dataset.tool;
+    stage.dataset.tool = editor.tool;
     tools.replaceChildren(
       choice("Tool", TOOLS, editor.tool, (tool) => {
         if (editor.corners.length) editor.cancel();
         editor.tool = tool;
-        stage.dataset.tool = tool;
         buildTools();
       }),
       selection("Class", header.classes.map(({ name }, id) => [id, name]), editor.chosen, (id) => (editor.chosen = id)),
@@ -264,12 +260,12 @@ function makeView(root) {
 
   async function save() {
     const { values, width, height } = view.layers[0];
-    const packed = await deflate(values);
+    view.editor.dirty = false; // what is painted from here on is not saved
+    const packed = await deflate(values), { edits } = view.header;
     let text = "";
     for (let at = 0; at < packed.length; at += 0x8000) text += String.fromCharCode(...packed.subarray(at, at + 0x8000));
-    view.editor.dirty = false;
     buildTools();
-    view.report("saved", { mask: btoa(text), width, height, key: view.header.key });
+    view.report("saved", { mask: btoa(text), width, height, key: edits });
   }
 
   const reactions = {
@@ -280,7 +276,7 @@ function makeView(root) {
     hover(point) {
       view.point = point;
       readout.textContent = point ? described(view, point) : "\u00a0";
-      if (view.editor || view.header.tiles) redraw();
+      if (view.editor || view.tiles) redraw();
     },
     click(point) {
       if (!view.header.clicks) return;
@@ -299,7 +295,7 @@ function makeView(root) {
       if (kind === "move") editor.drag(there);
       else if (kind === "up") editor.release();
       else if (kind === "double" && editor.tool === "polygon") editor.close();
-      else if (kind === "cancel") editor.cancel();
+      else if (kind === "retract") editor.retract();
       return true;
     },
     key(name) {
@@ -367,8 +363,10 @@ function makeView(root) {
       if (drawn[1]) drawPane(drawn[1], view.picture, second, view.settings, camera.camera);
     }
     stage.dataset.zoomed = camera.camera.zoom > 1;
-    if (view.header.reduced) ask(at, width, height);
-    if (view.header.tiles) drawTiles(drawn[0].context, view.header.tiles, view.picture, at, view.point);
+    if (view.header.reduced) asker.look(at, width, height);
+    if (view.tiles?.key === view.header.key) {
+      for (const { context } of drawn) drawTiles(context, view.tiles, view.picture, at, view.point);
+    }
     if (view.editor) drawTool(drawn[0].context, view.editor, view.point, view.picture, at);
     const ratio = width / (drawn[0].canvas.clientWidth || width);
     const found = scaleBar(view.header.micrometres, at.scale, width / 3);

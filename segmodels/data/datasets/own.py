@@ -181,7 +181,9 @@ def open_own(root: str | Path, *, form: str | None = None, split_seed: int = 0, 
 def check_folder(root: Path) -> None:
     """`UserError` unless `root` is a folder that can be read and is not empty."""
     if being_written(root):
-        raise UserError(f"{root}: the folder is being written just now; open it when that is done")
+        raise UserError(
+            f"{root}: it is being written just now: open it when that is done; if that was broken off, write it again"
+        )
     if not root.exists():
         raise UserError(f"{root}: no such folder")
     if not root.is_dir():

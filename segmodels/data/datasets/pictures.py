@@ -25,16 +25,23 @@ def files_below(root: Path) -> list[Path]:
     found: list[str] = []
     waiting = [os.fspath(root)]
     while waiting:
-        with suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
+        for entry in _entries(waiting.pop()):
+            with suppress(OSError):  # a link in a circle
                 if entry.is_dir(follow_symlinks=False):
                     waiting += [entry.path] if entry.name != "__MACOSX" else []
                 elif entry.is_file():  # files alone: a pipe would be read for ever
                     found.append(entry.path)
     # As paths are sorted, part by part, which among ten thousand takes seconds with paths themselves.
     return [Path(path) for path in sorted(found, key=lambda path: path.replace(os.sep, "\0"))]
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden; nothing where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError:
+        return []
 
 
 class Pictures:

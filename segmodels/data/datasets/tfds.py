@@ -56,7 +56,10 @@ def open_tfds(name: str, *, split_seed: int = 0) -> Dataset:
     """
     folder = _folder(name)
     if being_written(folder):
-        raise UserError(f"{name} is being brought and converted just now; open it when that is done")
+        raise UserError(
+            f"{name} is being converted just now: open it when that is done; if that was broken off, bring it again "
+            f"with `python -m segmodels datasets download {name}`"
+        )
     if not is_import(folder):
         raise UserError(f"{name} is not here yet: bring it with `python -m segmodels datasets download {name}`")
     return ImportedDataset(folder, split_seed=split_seed)
