@@ -49,7 +49,7 @@ def picture_view(name: str, root: str | None, split: str, sample_id: str, agains
     state = dataset.state(sample)
     seen = viewer(
         lambda: _picture(dataset, sample, against),
-        shows=repr((state, against and against.stored.written(sample))),
+        shows=repr((state, against and against.stored.written(sample), editable)),
         key="picture-viewer",
         edits=state if editable else None,
         tiles=tiles,

@@ -62,7 +62,7 @@ def prediction_view(path: Path, data: str, chosen: Chosen) -> None:
             layers.append(Layer("Truth", chosen.truth, truth=True))
         return Picture(chosen.label, result.image, layers, result.labels)
 
-    shows = repr((str(path), cached.weights_written(path), chosen.digest, numbered))
+    shows = repr((str(path), cached.weights_written(path), chosen.digest, editable, numbered))
     edits = f"{path} {chosen.digest}" if editable else None
     with st.spinner("Drawing …"):
         seen = viewer(scene, shows=shows, key="prediction", edits=edits)

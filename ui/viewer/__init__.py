@@ -86,8 +86,8 @@ def viewer(
 
     Args:
         load: gives them; called where `shows` was not drawn before.
-        shows: says what is shown, such as the data set, the sample and the times of its files: it is loaded anew when
-            this changes, and only then.
+        shows: says what is shown, such as the data set, the sample, the times of its files and whether it is edited: it
+            is loaded anew when this changes, and only then.
         key: of the component, one on a page.
         link: viewers with the same link look at the same part of their pictures.
         edits: names the mask of the first layer, which can then be corrected and saved: what is painted stays as long
