@@ -3,16 +3,17 @@
 import streamlit as st
 
 from segmodels.data.dataset import SPLITS
-from ui import cached, charts
+from ui import cached
 from ui.browse_filters import Chosen, chosen_pictures
 from ui.data_choice import choose_data
 from ui.frame import in_place, page, plain
-from ui.grid import grid, sample_tile
+from ui.grid_view import grid_view
 from ui.picture_view import picture_view
 from ui.statistics_view import statistics_view
 from ui.verify_view import verify_view
 
-PER_PAGE = 24
+#: Of the pictures that cannot be used.
+MOST_TOLD = 50
 
 page("Browse", ":material/photo_library:", "A data set: its pictures and masks, its figures, its defects.")
 
@@ -42,69 +43,32 @@ def main() -> None:
 
 def show_pictures(name: str, root: str | None) -> None:
     opened = cached.dataset(name, root)
-    labels = opened.classes
-
     split = st.segmented_control("Split", SPLITS, default="train", required=True, key="split", bind="query-params")
     counts = cached.statistics(name, root, split)
     chosen = chosen_pictures(name, root, split, counts)
     kept = chosen.ids
-    has = counts.pixels > 0
 
     if (shown := st.query_params.get("picture")) in kept:
         with in_place():
             one_picture(name, root, split, chosen, shown)
         return
-    about, chart = st.columns([3, 2], vertical_alignment="center")
-    with about:
-        st.markdown(f"**{len(kept)}** of {len(counts.ids)} {split} pictures. {plain(opened.description)}")
-        found = has.sum(axis=0).tolist()
-        parts = [f"{plain(label.name)} in {count}" for label, count in zip(labels, found, strict=True) if count]
-        if absent := found.count(0):
-            parts.append(f"{absent} more classes in none")
-        st.caption(" · ".join(parts) + f" pictures. {plain(opened.licence)}. Source: {plain(opened.source)}")
-        if counts.problems:
-            with st.expander(f"{len(counts.problems)} pictures cannot be used", icon=":material/warning:"):
-                for problem in counts.problems.values():
-                    st.markdown(f"- {plain(problem)}")
-    chart.plotly_chart(
-        charts.shares(labels, counts.shares),
-        key="shares",
-        config={"displayModeBar": False},
-        alt="Share of the pixels of each class",
-    )
-
-    if not kept:
-        st.info("No picture is like that: ask for less.", icon=":material/filter_alt_off:")
-        return
-    pages = -(-len(kept) // PER_PAGE)
-    number = choose_page(pages, of=hash((name, split, tuple(kept))))
-    position = {sid: i for i, sid in enumerate(counts.ids)}
-    here = kept[(number - 1) * PER_PAGE : number * PER_PAGE]
-    off = chosen.disagreement
-    samples = {sample.id: sample for sample in opened.samples(split)}
-    tiles = []
-    for sid in here:
-        row = counts.pixels[position[sid]]
-        shares = [f"{label.name} {100 * n / row.sum():.0f} %" for label, n in zip(labels, row, strict=True) if n]
-        said = f"{sid} with its mask: {', '.join(shares) or counts.problems.get(sid, 'nothing counted')}"
-        caption = f"{sid} · {100 * off[sid]:.0f} % not as predicted" if sid in off else sid
-        tiles.append(sample_tile(opened, samples[sid], caption, said))
-    if clicked := grid(tiles, labels, key="grid"):
-        st.query_params["picture"] = clicked
-        st.rerun()
-
-
-def choose_page(pages: int, *, of: int) -> int:
-    """The page that is looked at, which is in the address; the first one once other pictures are chosen."""
-    asked = st.query_params.get("page", "") if st.session_state.get("page-of", of) == of else ""
-    st.session_state["page-of"] = of
-    first = min(int(asked), pages) if asked.isdecimal() and len(asked) < 9 and int(asked) else 1
-    number = st.pagination(pages, default=first, key=f"page-{of}") if pages > 1 else 1
-    if number > 1:
-        st.query_params["page"] = str(number)
+    st.markdown(f"**{len(kept)}** of {len(counts.ids)} {split} pictures. {plain(opened.description)}")
+    with_shares = zip(opened.classes, counts.images.tolist(), counts.shares.tolist(), strict=True)
+    parts = [f"{plain(label.name)} in {count}, {100 * share:.1f} %" for label, count, share in with_shares if count]
+    if absent := int((counts.images == 0).sum()):
+        parts.append(f"{absent} classes in none")
+    st.caption(f"Pictures and share of the pixels: {' · '.join(parts)}")
+    st.caption(f"{plain(opened.licence)}. Source: {plain(opened.source)}")
+    if counts.problems:
+        with st.expander(f"{len(counts.problems)} pictures cannot be used", icon=":material/warning:"):
+            told = list(counts.problems.values())[:MOST_TOLD]
+            st.markdown("\n".join(f"- {plain(problem)}" for problem in told))
+            if len(counts.problems) > MOST_TOLD:
+                st.caption("The tab Check tells all of them.")
+    if kept:
+        grid_view(opened, split, counts, chosen)
     else:
-        st.query_params.pop("page", None)
-    return number
+        st.info("No picture is like that: ask for less.", icon=":material/filter_alt_off:")
 
 
 def one_picture(name: str, root: str | None, split: str, chosen: Chosen, shown: str) -> None:

@@ -92,14 +92,14 @@ NAMED_RECIPES: dict[str, NamedRecipe] = {
         },
     ),
     "nuclei-best": NamedRecipe(
-        "nuclei of MoNuSeg, told apart by their borders",
+        "nuclei of MoNuSeg, told apart by their borders, in twenty minutes on two processor cores",
         {
             "data": "monuseg",
             "backbone": "mobilenetv2",
             "image_size": 256,
             "sampling": "tiles",
             "tile_stride": 128,
-            "epochs": 30,
+            "epochs": 20,
             "augment": "histology",
             "ema": 0.99,
         },

@@ -44,14 +44,13 @@ def forget_data() -> None:
     thumbnail.clear()
     forms.clear()
     report.clear()
+    _files_state.clear()
 
 
 def statistics(name: str, root: str | None, split: str) -> Statistics:
     """The figures of a split; the first time a bar shows how far the counting is."""
     opened = dataset(name, root)
-    samples = opened.samples(split)
-    paths = (path for sample in samples for path in (sample.image_path, sample.mask_path) if path is not None)
-    key = state_of(dict.fromkeys(paths), name, split, opened.split_seed, *opened.reading())
+    key = _files_state(name, root, split)
     kept = _statistics()
     if (found := kept.get(key)) is None:
         bar = st.empty()
@@ -65,6 +64,14 @@ def statistics(name: str, root: str | None, split: str) -> Statistics:
         for oldest in list(kept)[:-24]:
             kept.pop(oldest, None)
     return found
+
+
+@st.cache_data(max_entries=64, show_spinner=False, ttl=10)
+def _files_state(name: str, root: str | None, split: str) -> str:
+    """Looked at every ten seconds: ten thousand pictures take a tenth of one."""
+    opened = dataset(name, root)
+    paths = (path for sample in opened.samples(split) for path in (sample.image_path, sample.mask_path) if path)
+    return state_of(dict.fromkeys(paths), name, split, opened.split_seed, *opened.reading())
 
 
 @st.cache_resource(show_spinner=False)
