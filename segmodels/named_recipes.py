@@ -99,7 +99,6 @@ NAMED_RECIPES: dict[str, NamedRecipe] = {
             "image_size": 256,
             "sampling": "tiles",
             "tile_stride": 128,
-            "epochs": 20,
             "augment": "histology",
             "ema": 0.99,
         },

@@ -66,9 +66,9 @@ def statistics(name: str, root: str | None, split: str) -> Statistics:
     return found
 
 
-@st.cache_data(max_entries=64, show_spinner=False, ttl=10)
+@st.cache_data(max_entries=64, show_spinner=False, ttl=60)
 def _files_state(name: str, root: str | None, split: str) -> str:
-    """Looked at every ten seconds: ten thousand pictures take a tenth of one."""
+    """Looked at once a minute: for ten thousand pictures it takes a tenth of a second."""
     opened = dataset(name, root)
     paths = (path for sample in opened.samples(split) for path in (sample.image_path, sample.mask_path) if path)
     return state_of(dict.fromkeys(paths), name, split, opened.split_seed, *opened.reading())
