@@ -271,3 +271,12 @@ def test_the_command_line_shows_the_figures_of_objects(
     lines = with_.removeprefix(without.rstrip("\n")).split()
     assert lines[:3] == ["of", "objects", "value"]
     assert lines[-6:] == ["dice", "0.8000", "aji", "0.5826", "aji_plus", "0.6000"]
+
+
+def test_a_model_whose_backbone_was_frozen_at_first_is_evaluated(tiny_run: Run, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
+    recipe = json.loads((folder / "recipe.json").read_text())
+    (folder / "recipe.json").write_text(
+        json.dumps({**recipe, "backbone": "mobilenetv2", "options": {}, "weights": "imagenet", "freeze_epochs": 2})
+    )
+    assert evaluate(folder / "best", split="test")["images"] > 0

@@ -236,7 +236,9 @@ def _recipe(predictor: Predictor, data: str | None, root: str | Path | None) -> 
         fields = {**fields, "split_file": str(run / "split.json")}
     if root is not None:
         fields = {**fields, "root": str(root)}
-    return Recipe(**{**fields, "weights": "none"})
+    # Pretrained weights are not looked for, nor is anything of what they were trained by.
+    tuned = ("freeze_epochs", "fine_tune_rate", "backbone_rate", "layer_decay")
+    return Recipe(**{**{name: value for name, value in fields.items() if name not in tuned}, "weights": "none"})
 
 
 def _check_classes(predictor: Predictor, dataset: Dataset) -> None:
