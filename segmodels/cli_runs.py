@@ -24,6 +24,10 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], runs: Any) -> None:
         made.set_defaults(name=name)
         if name == "resume":
             add_devices(made)
+    changed = add(runs, "change", change, "another learning rate or number of epochs, from the next step on")
+    changed.add_argument("run", metavar="RUN")
+    changed.add_argument("--learning-rate", type=float, metavar="X", help="its highest value; the schedule follows it")
+    changed.add_argument("--epochs", type=int, metavar="N", help="more, of a finished run too, or fewer")
 
 
 def add_devices(verb: argparse.ArgumentParser) -> None:
@@ -96,6 +100,24 @@ def request(parsed: argparse.Namespace) -> tuple[Any, str]:
     state = run.wait()  # for a step, the saving of the state, or the compilation that is under way
     revive()
     return {"run": run.id, "state": state}, f"run {run.id} is {state}"
+
+
+def change(parsed: argparse.Namespace) -> tuple[Any, str]:
+    """`runs change`."""
+    from segmodels.training.changes import ask_for_change, wanted_change
+    from segmodels.training.runs import ALIVE, find_run
+
+    run = find_run(parsed.run)
+    ask_for_change(run, learning_rate=parsed.learning_rate, epochs=parsed.epochs)
+    wanted = {name: value for name in ("learning_rate", "epochs") if (value := getattr(parsed, name)) is not None}
+    state = run.state
+    said = ", ".join(f"{name} {value:g}" for name, value in wanted.items())
+    when = "from its next step on" if state in ALIVE else f"once it goes on: python -m segmodels runs resume {run.id}"
+    return {
+        "run": run.id,
+        "state": state,
+        "wanted": {**wanted, **wanted_change(run.path)},
+    }, f"run {run.id}: {said} {when}"
 
 
 def resume(parsed: argparse.Namespace) -> tuple[Any, str]:

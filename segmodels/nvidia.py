@@ -56,6 +56,28 @@ def cards() -> list[Card]:
     return found
 
 
+@dataclass(frozen=True)
+class Load:
+    """What a card does at the moment: `use` 0 to 1, bytes of `memory` in use, and `watts` where it tells."""
+
+    use: float
+    memory: int
+    watts: float | None
+
+
+def load(uuid: str) -> Load | None:
+    """The load of a card; None where no driver answers, and of a slice that MIG makes."""
+    text = _ask("--query-gpu=utilization.gpu,memory.used,power.draw", f"--id={uuid}")
+    values = [value.strip() for value in (text.splitlines() or [""])[0].split(",")]
+    if len(values) != 3 or not (values[0].isdecimal() and values[1].isdecimal()):
+        return None
+    try:
+        watts = float(values[2])
+    except ValueError:  # "[N/A]"
+        watts = None
+    return Load(int(values[0]) / 100, int(values[1]) * 2**20, watts)
+
+
 def visible(found: list[Card], order: str | None) -> list[Card]:
     """What CUDA shows of the cards, in its order.
 

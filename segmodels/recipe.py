@@ -62,6 +62,9 @@ class Recipe(BaseModel):
         None, description="of the backbone: imagenet, none, voc, or a file; imagenet where some are published"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="the architecture's own keywords")
+    start_from: str | None = Field(
+        None, description="a checkpoint to begin with the weights of: a run, RUN@EPOCH, or a folder"
+    )
     image_size: int = Field(256, ge=32, le=2048, description="side in pixels at which the model sees pictures")
     sampling: Literal["resize", "tiles"] = Field(
         None,  # type: ignore[arg-type]
@@ -144,6 +147,9 @@ class Recipe(BaseModel):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and augmentation")
     split_seed: int = Field(0, ge=0, le=2**31 - 1, description="of the validation part that is split off")
     deterministic: bool = Field(False, description="the same numbers at every run on one machine, at some cost")
+    snapshots: int = Field(
+        3, ge=0, le=100, description="epochs whose weights are kept beside the best, evenly over the run, to fork from"
+    )
     limit: int | None = Field(None, ge=1, description="use the first so many training pictures only")
 
     def __init__(self, /, **fields: Any) -> None:
@@ -175,6 +181,13 @@ class Recipe(BaseModel):
         """A run may be resumed from another folder than it was started in."""
         named = path is None or (info.field_name == "weights" and path in NAMED_WEIGHTS)
         return path if named else str(user_path(path))  # type: ignore[arg-type]
+
+    @field_validator("start_from")
+    @classmethod
+    def _checkpoint(cls, name: str | None) -> str | None:
+        """A folder is made absolute, as above; the name of a run stays one."""
+        is_name = name is None or re.fullmatch(r"[\w.+-]+(@\d+)?", name)
+        return name if is_name and not Path(str(name)).exists() else str(user_path(str(name)))
 
     @field_validator("augment")
     @classmethod

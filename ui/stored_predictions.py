@@ -54,8 +54,8 @@ def predict_missing(against: Against, samples: Sequence[Sample]) -> dict[str, fl
     Returns:
         how far those that are predicted are from the truth, by id.
     """
-    found = against.stored.disagreement(samples)
-    missing = len(against.stored.missing(samples))
+    found, left = against.stored.look(samples)
+    missing = len(left)
     said, act = st.columns([5, 2], vertical_alignment="center")
     mean = f", {100 * sum(found.values()) / len(found):.1f} % of a picture not as in its mask" if found else ""
     said.caption(f"{plain(against.name)}: {len(found)} of {len(samples)} pictures predicted{mean}")

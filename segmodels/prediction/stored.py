@@ -47,15 +47,26 @@ class StoredPredictions:
 
     def disagreement(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Of those that are kept, by id: the share of the pixels, ignored ones apart, that are not as in the truth."""
-        found = self._index()
-        shares = {sample.id: found.get(self._state(sample) or "") for sample in samples}
-        return {sample_id: share for sample_id, share in shares.items() if share is not None}
+        return self.look(samples)[0]
 
     def missing(self, samples: Sequence[Sample]) -> list[Sample]:
         """Those that are not kept, without those that were tried and cannot be read."""
+        return self.look(samples)[1]
+
+    def look(self, samples: Sequence[Sample]) -> tuple[dict[str, float], list[Sample]]:
+        """`disagreement` and `missing` at once: the files of each sample are looked at one time."""
         found = self._index()
-        states = {sample.id: self._state(sample) for sample in samples}
-        return [sample for sample in samples if (state := states[sample.id]) and not self._done(state, found)]
+        shares: dict[str, float] = {}
+        missing: list[Sample] = []
+        for sample in samples:
+            state = self._state(sample)
+            if state is None:
+                continue
+            if (share := found.get(state)) is not None:
+                shares[sample.id] = share
+            if not self._done(state, found):
+                missing.append(sample)
+        return shares, missing
 
     def mask(self, sample: Sample) -> np.ndarray | None:
         """The predicted class ids, uint8 `(height, width)`; None where none are kept."""

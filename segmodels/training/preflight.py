@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 from segmodels.errors import UserError
-from segmodels.models.architectures import NAMED_WEIGHTS
+from segmodels.hub.checkpoint import ArchitectureSpec, read_spec
+from segmodels.models.architectures import NAMED_WEIGHTS, checked_options
 from segmodels.models.weights import given_file
 from segmodels.recipe import Recipe
+from segmodels.training.runs import find_checkpoint
 
 
 def check(recipe: Recipe) -> None:
@@ -21,3 +27,31 @@ def check(recipe: Recipe) -> None:
         )
     if recipe.weights and recipe.weights not in NAMED_WEIGHTS:
         given_file(recipe.weights)
+    if recipe.start_from:
+        check_start(recipe, find_checkpoint(recipe.start_from))
+
+
+def check_start(recipe: Recipe, path: Path) -> None:
+    """`UserError` where a checkpoint is of another network than the recipe's, so that none can begin with its weights.
+
+    Its classes may be others: what tells them apart is then learned anew.
+    """
+    theirs = read_spec(path).architecture
+    for name, ours, other in (
+        ("architecture", recipe.architecture, theirs.name),
+        ("backbone", recipe.backbone, theirs.backbone),
+        *_options(recipe, theirs),
+    ):
+        if ours != other:
+            raise UserError(
+                f"recipe field start_from={recipe.start_from!r}: its {name} is {other}, but the recipe's is {ours}; "
+                "they must be the same"
+            )
+
+
+def _options(recipe: Recipe, theirs: ArchitectureSpec) -> Iterator[tuple[str, Any, Any]]:
+    """Each option by name, as the recipe and as the checkpoint have it."""
+    if (recipe.architecture, recipe.backbone) == (theirs.name, theirs.backbone):
+        ours = checked_options(recipe.architecture, recipe.backbone, recipe.options).model_dump()
+        other = checked_options(theirs.name, theirs.backbone, theirs.options).model_dump()
+        yield from ((f"option {name}", value, other[name]) for name, value in ours.items())

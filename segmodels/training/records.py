@@ -12,10 +12,12 @@ import numpy as np
 
 from segmodels.data.dataset import ClassLabel
 from segmodels.data.prepare import Prepared
+from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.files import explain_disk_errors, replacing, whole, write_json
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import Spec, write_checkpoint
 from segmodels.prediction.masks import overlay, write_image, write_indexed_mask
+from segmodels.recipe import Recipe
 from segmodels.training.runs import Run, read_rows
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Pictures predicted after each epoch.
 SAMPLES = 4
+#: The file of the confusion matrix of each validation: a row an epoch, a column `truth-prediction` a pair of classes.
+CONFUSION = "confusion.csv"
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
@@ -33,6 +37,12 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
         if new:
             writer.writeheader()
         writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+
+
+def append_confusion(run: Run, epoch: int, confusion: ConfusionMatrix) -> None:
+    """Add the counts of an epoch's validation to `confusion.csv`."""
+    pairs = np.ndenumerate(confusion.counts)
+    append_row(run.path / CONFUSION, {"epoch": epoch, **{f"{true}-{said}": int(n) for (true, said), n in pairs}})
 
 
 def keep_rows(run: Run, epoch: int, step: int) -> list[str]:
@@ -49,15 +59,18 @@ def keep_rows(run: Run, epoch: int, step: int) -> list[str]:
         notes = [f"metrics.csv was damaged: {len(rows)} of {epoch} epochs could be kept"]
     _replace_rows(run.path / "metrics.csv", rows)
     _replace_rows(run.path / "steps.csv", _rows_up_to(run.path / "steps.csv", epoch, step))
+    _replace_rows(run.path / CONFUSION, _rows_up_to(run.path / CONFUSION, epoch, needed=()))
     return notes
 
 
-def _rows_up_to(path: Path, epoch: int, step: int = 0) -> list[dict[str, Any]]:
+def _rows_up_to(
+    path: Path, epoch: int, step: int = 0, needed: Sequence[str] = ("loss", "seconds")
+) -> list[dict[str, Any]]:
     """The rows that happened before a position, without damaged ones."""
 
     def happened(row: dict[str, Any]) -> bool:
         place = row.get("epoch"), row.get("step", step + 1)
-        if not all(isinstance(value, int) for value in place) or None in (row.get("loss"), row.get("seconds")):
+        if not all(isinstance(value, int) for value in place) or None in [row.get(name) for name in needed]:
             return False
         return row["epoch"] <= epoch or (row["epoch"] == epoch + 1 and row.get("step", step + 1) <= step)
 
@@ -115,6 +128,20 @@ def save_best(
             write_image(part / "previews" / f"{number}.png", picture)
         write_card(part, spec, metrics)
     copy_history(run)
+
+
+def snapshot_epochs(recipe: Recipe) -> set[int]:
+    """The epochs whose weights are kept, evenly over the training; the last is one of them."""
+    return {round(recipe.epochs * part / recipe.snapshots) or 1 for part in range(1, recipe.snapshots + 1)}
+
+
+def save_snapshot(run: Run, model: keras.Model, spec: Spec, epoch: int, confusion: ConfusionMatrix) -> None:
+    """Keep the weights of an epoch as a checkpoint directory of their own."""
+    with replacing(run.snapshot(epoch)) as part:
+        part.mkdir(parents=True)
+        write_checkpoint(part, model, spec)
+        by_class = confusion.by_class([label.name for label in spec.labels])
+        write_json(part / "metrics.json", {"epoch": epoch, "validation": confusion.figures(), "classes": by_class})
 
 
 def copy_history(run: Run) -> None:

@@ -9,10 +9,9 @@ import csv
 import os
 import re
 import reprlib
-import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +24,8 @@ from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, slug, sweep, user_path, whole, write_json
 from segmodels.home import home
 from segmodels.recipe import Recipe
-from segmodels.training.queue import waiting, withdraw
+from segmodels.training.changes import wanted_change
+from segmodels.training.queue import leave, waiting, withdraw
 from segmodels.training.tickets import START_GRACE, is_held
 
 #: States in which a trainer should be alive; if its lock is free it was interrupted.
@@ -65,6 +65,31 @@ class Run:
     def last(self) -> Path:
         """The state to resume from."""
         return self.path / "last"
+
+    def snapshot(self, epoch: int) -> Path:
+        """The checkpoint directory of an epoch whose weights are kept."""
+        return self.path / "epochs" / f"{epoch:04d}"
+
+    def kept_epochs(self) -> list[int]:
+        """The epochs whose weights are kept as checkpoints, the best one among them."""
+        found = {
+            int(path.parent.name) for path in self.path.glob("epochs/*/segmodels.json") if path.parent.name.isdecimal()
+        }
+        best = (self.status().get("best") or {}).get("epoch")
+        return sorted(found | ({best} if isinstance(best, int) and best and self.has_best else set()))
+
+    def checkpoint(self, epoch: int | None = None) -> Path:
+        """The checkpoint directory of an epoch, or of the best; `UserError` where none is kept."""
+        if epoch is None:
+            if not self.has_best:
+                raise UserError(
+                    f"run {self.id} ({self.state}) has no checkpoint yet: it is written after the first epoch"
+                )
+            return self.best
+        if epoch not in (kept := self.kept_epochs()):
+            has = f"of epochs {', '.join(map(str, kept))}" if kept else "none"
+            raise UserError(f"run {self.id} has no weights of epoch {epoch}: it keeps {has}")
+        return self.snapshot(epoch) if self.snapshot(epoch).is_dir() else self.best
 
     @property
     def recipe(self) -> Recipe:
@@ -110,15 +135,7 @@ class Run:
 
         A run in the queue whose process is gone stays "queued": whoever looks next starts it again.
         """
-        status = self._read_status() or {"state": "interrupted", "error": "its status.json is missing or damaged"}
-        if status["state"] in ALIVE and not self.locked():
-            fresh = time.time() - status.get("heartbeat", 0) < START_GRACE
-            if status["state"] == "running" or not (fresh or self._will_start()):
-                # Read once more: the trainer may have finished between the two looks.
-                status = self._read_status() or status
-                if status["state"] in ALIVE:
-                    status = {**status, "state": "interrupted", "error": status.get("error") or "its process ended"}
-        return status
+        return corrected(self._read_status, self.locked, self._will_start)
 
     def _read_status(self) -> dict[str, Any] | None:
         """`status.json` without a judgement, or None where it is missing or damaged."""
@@ -188,13 +205,22 @@ class Run:
         return self.state
 
     def delete(self) -> None:
-        """Remove the directory, of a run that waits too. `UserError` while a trainer is at work in it."""
+        """Remove the directory for good, of a run that waits too. `UserError` while a trainer is at work in it.
+
+        `trash.delete` is what can be undone.
+        """
+        from segmodels.training.trash import remove
+
+        remove(self)
+
+    def give_up(self) -> None:
+        """Leave the queue, before the run is removed; `UserError` while a trainer is at work in it."""
         if self.state == "queued" and waiting(self.path):
             self.request("stop")
             self.wait(10)
-        if self.state in ALIVE:
-            raise UserError(f"run {self.id} is {self.state}: stop it first")
-        shutil.rmtree(self.path)
+        if (state := self.state) in ALIVE:
+            raise UserError(f"run {self.id} is {state}: stop it first")
+        leave(self.path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -220,9 +246,34 @@ class Run:
 
 
 def check_resumable(run: Run) -> None:
-    """`UserError` unless the run has ended before its last epoch."""
-    if (state := run.state) not in RESUMABLE:
+    """`UserError` unless the run has ended before its last epoch, or was asked for more."""
+    status = run.status()
+    more = wanted_change(run.path).get("epochs", 0) > int(status.get("epoch") or 0)
+    if (state := status["state"]) not in RESUMABLE and not (state == "finished" and more):
         raise UserError(f"run {run.id} is {state}: only a {', '.join(RESUMABLE)} run can be resumed")
+
+
+def corrected(
+    read: Callable[[], dict[str, Any] | None], locked: Callable[[], bool], will_start: Callable[[], bool]
+) -> dict[str, Any]:
+    """A status with its `state` as it is: "interrupted" where nobody is at work any more, though it says so.
+
+    Args:
+        read: gives `status.json`, or None where it is missing or damaged.
+        locked: whether a trainer holds the run.
+        will_start: whether the run stands in line and somebody will start it.
+    """
+    status = read() or {"state": "interrupted", "error": "its status.json is missing or damaged"}
+    if status["state"] in ALIVE and not locked():
+        fresh = False
+        with suppress(TypeError, OverflowError):  # a heartbeat that is no time
+            fresh = time.time() - status.get("heartbeat", 0) < START_GRACE
+        if status["state"] == "running" or not (fresh or will_start()):
+            # Read once more: the trainer may have finished between the two looks.
+            status = read() or status
+            if status["state"] in ALIVE:
+                status = {**status, "state": "interrupted", "error": status.get("error") or "its process ended"}
+    return status
 
 
 def is_run(path: Path) -> bool:
@@ -233,7 +284,7 @@ def is_run(path: Path) -> bool:
 def list_runs() -> list[Run]:
     """All runs of the home, newest first."""
     folder = runs_folder()
-    found = [path for path in folder.iterdir() if is_run(path)] if folder.is_dir() else []
+    found = [path for path in folder.iterdir() if path.name[0] != "." and is_run(path)] if folder.is_dir() else []
     return [Run(path) for path in sorted(found, key=lambda path: path.name, reverse=True)]
 
 
@@ -247,23 +298,23 @@ def find_run(name: str | Path) -> Run:
 
 
 def find_checkpoint(name: str | Path) -> Path:
-    """The checkpoint directory that a MODEL names: itself, one below the home, or the best epoch of a run."""
+    """The checkpoint directory that a MODEL names: itself, one below the home, or of a run its best epoch, or the one
+    that is given as `RUN@EPOCH`."""
     path = Path(name).expanduser()
     places = [path, home() / str(name)] if re.fullmatch(r"[\w.+-]+", str(name)) else [path]
     for place in places:
         with suppress(OSError):
             if (whole(place) / "segmodels.json").is_file():
                 return place
+    run, _, epoch = str(name).rpartition("@") if re.search(r".@\d{1,9}$", str(name)) else (str(name), "", "")
     try:
-        run = find_run(path)
+        found = find_run(Path(run).expanduser())
     except UserError:
         raise UserError(
             f"{reprlib.repr(str(name))} is neither a checkpoint directory nor a run: give a folder with a "
             "segmodels.json, or an id of `python -m segmodels runs list`"
         ) from None
-    if not run.has_best:
-        raise UserError(f"run {run.id} ({run.state}) has no checkpoint yet: it is written after the first epoch")
-    return run.best
+    return found.checkpoint(int(epoch) if epoch else None)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from segmodels.training import queue
 from segmodels.training.preflight import check
 from segmodels.training.reporter import Log, Reporter
 from segmodels.training.runs import ENDED_BY, NOT_WAITING, Run, check_resumable, find_run, is_run, whereabouts
+from segmodels.training.usage import Usage
 
 #: Seconds between two writes of `status.json`; more often only when the state changes.
 HEARTBEAT = 1.0
@@ -57,9 +58,10 @@ def train(
         if resume is None and (run.path / "steps.csv").exists():
             raise UserError(f"run {run.id} was started already: continue it with --resume {run.id}")
         going_on = resume is not None and whole(run.last).exists()
-        if not held.enter_context(_turn(run, pool, wanted, told)):
+        claimed = held.enter_context(_turn(run, pool, wanted, told))
+        if claimed is None:
             return run
-        with _Status(run) as status:
+        with _Status(run, Usage(claimed.key if claimed.kind == "gpu" else None)) as status:
             from segmodels.training.trainer import Interrupted, Trainer  # loads Keras: only now, with a device held
 
             status.update(device=_device(), backend=_versions())
@@ -148,8 +150,8 @@ class _Status:
     """Writes `status.json` from memory: at once when the state changes, else once a heartbeat from a thread of its own,
     so that it stays fresh while the network compiles and costs the training loop nothing."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, usage: Usage) -> None:
+        self.run, self.usage = run, usage
         self.fields: dict[str, Any] = {}
         self.guard = threading.Lock()
         self.done = threading.Event()
@@ -185,6 +187,7 @@ class _Status:
 
     def _beat(self) -> None:
         while not self.done.wait(HEARTBEAT):
+            self.update(**self.usage.look())
             with self.guard:
                 fields = dict(self.fields)
             with contextlib.suppress(OSError, UserError):  # a full disk must not end the heartbeat

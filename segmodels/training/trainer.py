@@ -15,8 +15,17 @@ from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.recipe import Recipe
 from segmodels.training.adversarial import make_adversary
 from segmodels.training.averages import Averages
+from segmodels.training.changes import WANTED, changes_of, in_force, take_change
 from segmodels.training.networks import build_networks, freeze, spec_of
-from segmodels.training.records import Samples, append_row, copy_history, keep_rows
+from segmodels.training.records import (
+    Samples,
+    append_confusion,
+    append_row,
+    copy_history,
+    keep_rows,
+    save_snapshot,
+    snapshot_epochs,
+)
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from segmodels.training.schedule import learning_rate, plateaus
@@ -71,6 +80,7 @@ class Trainer:
         self.step: Step
         self.deferred: str | None = None  # a request to stop that the first validation comes before
         self.warm = False  # whether this process has compiled its step
+        self.changes = changes_of(run.path)
         self._load_data()
         self._build(resume)
         update(
@@ -89,7 +99,8 @@ class Trainer:
     def fit(self) -> None:
         """Train until the last epoch is done, or no better one came for long; `Interrupted` where `wanted` ends it."""
         self.saved = time.monotonic()
-        for epoch in range(self.position.epoch, self.recipe.epochs):
+        self._take_change()
+        while (epoch := self.position.epoch) < self.epochs:
             if self._has_stalled():
                 self.reporter.note(
                     f"no better mean IoU in {self.recipe.early_stopping} epochs: ended after epoch {epoch}"
@@ -104,6 +115,26 @@ class Trainer:
             confusion = self._train_epoch(epoch)
             self._close_epoch(epoch + 1, confusion)
         drop_previous(self.run.last)
+
+    @property
+    def epochs(self) -> int:
+        """How many there are to be, after all that was changed."""
+        return in_force(self.recipe, self.changes).epochs
+
+    def _take_change(self) -> None:
+        """Learn from here on as somebody asked for meanwhile."""
+        place = self.position.epoch, self.position.step
+        changes = take_change(self.run.path, place)
+        if changes is None:
+            return
+        self.changes = changes
+        values = next((change.values for change in reversed(changes) if change.place == place), {})
+        if "epochs" in values and values["epochs"] < place[0] + (place[1] > 0):
+            self.reporter.note(f"epoch {place[0] + 1} has begun: it is the last")
+        said = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        self.reporter.note(f"changed from epoch {place[0] + 1}, step {place[1] + 1} on: {said or 'nothing'}")
+        self.spec = spec_of(in_force(self.recipe, changes), self.labels)
+        self.update(epochs=self.epochs)
 
     def _has_stalled(self) -> bool:
         """Whether so many epochs brought nothing better that the run is to end; frozen ones do not count."""
@@ -143,7 +174,7 @@ class Trainer:
         else:
             self.step = self._make_step(frozen=recipe.freeze_epochs > 0)
         self.samples = Samples(self.run, self.validation)
-        self.spec = spec_of(recipe, self.labels)
+        self.spec = spec_of(in_force(recipe, self.changes), self.labels)
         self.update(parameters=self.model.count_params())
 
     def _stand_at(self, position: Position) -> list[Any]:
@@ -178,24 +209,33 @@ class Trainer:
             self.update(phase="compiling the network")
         try:
             for step, (images, masks, *maps) in enumerate(batches, start=position.step):
-                rate = learning_rate(self.recipe, epoch * self.steps + step, self.steps, plateaus=lowered)
+                rate = self._rate(epoch, step, lowered)
                 result = self.step.train(images, masks, maps, rate)
                 # The step before is read only now, while the device works on this one.
                 if pending is not None:
                     self._record(epoch, pending, confusion)
                 pending = _Pending(step, masks, result, rate)
-                if reason := self.deferred or self.wanted():
-                    self._record(epoch, pending, confusion)
-                    self._end_early(epoch, confusion, reason)
-                if time.monotonic() - self.saved > SAVE_EVERY:
+                changed, reason = (self.run.path / WANTED).exists(), self.deferred or self.wanted()
+                due = time.monotonic() - self.saved > SAVE_EVERY
+                if changed or reason or due:
                     self._record(epoch, pending, confusion)
                     pending = None
+                if changed:
+                    self._take_change()
+                if reason:
+                    self._end_early(epoch, confusion, reason)
+                if due:
                     self._save(confusion)
         finally:
             batches.close()
         if pending is not None:
             self._record(epoch, pending, confusion)
         return confusion
+
+    def _rate(self, epoch: int, step: int, lowered: int) -> float:
+        """The learning rate of a step (from 0) of an epoch (from 0)."""
+        recipe = in_force(self.recipe, self.changes, (epoch, step))
+        return learning_rate(recipe, epoch * self.steps + step, self.steps, plateaus=lowered)
 
     def _plateaus(self) -> int:
         """How often the rate was lowered; after the frozen epochs that begins anew."""
@@ -260,7 +300,7 @@ class Trainer:
         """From the mean step of this epoch; epochs that are through count with what validating them took."""
         a_step = float(np.median(self.step_seconds))
         an_epoch = float(np.median(self.epoch_seconds)) if self.epoch_seconds else a_step * self.steps * 1.1
-        return a_step * (self.steps - step) + an_epoch * (self.recipe.epochs - epoch - 1)
+        return a_step * (self.steps - step) + an_epoch * max(0, self.epochs - epoch - 1)
 
     def _validate_and_keep_best(self, number: int, *, whole: bool = True) -> Validated:
         """Validate the network, or the mean of its weights, and keep it if none before was as good.
@@ -275,6 +315,8 @@ class Trainer:
                 self.step, self.validation, self.loader.batch_size, self.samples, maps=self.loader.maps, ask=ask
             )
             self._check_finite(found.loss, f"the validation of epoch {number}")
+            if whole and number in snapshot_epochs(in_force(self.recipe, self.changes)):
+                save_snapshot(self.run, self.model, self.spec, number, found.confusion)
             mean_iou = found.confusion.figures()["mean_iou"]
             if mean_iou > position.best:
                 if whole:
@@ -306,11 +348,12 @@ class Trainer:
             **{f"val_{key}": value for key, value in val_figures.items()},
             **({"val_mse": found.confusion.mean_squared_error()} if self.adversary else {}),
             **{f"val_iou_{entry['name']}": entry["iou"] for entry in by_class},
-            "learning_rate": learning_rate(self.recipe, number * self.steps - 1, self.steps, plateaus=lowered),
+            "learning_rate": self._rate(number - 1, self.steps - 1, lowered),
             "images_per_second": self.loader.batch_size * position.step / max(position.seconds, 1e-9),
             "seconds": position.seconds + time.monotonic() - began,
         }
         append_row(self.run.path / "metrics.csv", row)
+        append_confusion(self.run, number, found.confusion)
         self.epoch_seconds.append(row["seconds"])
         self.samples.write(number, found.sampled)
         copy_history(self.run)
@@ -322,7 +365,7 @@ class Trainer:
             recipe=position.recipe,
         )
         self._save(ConfusionMatrix(len(self.labels)))
-        self.reporter.epoch(row, self.recipe.epochs)
+        self.reporter.epoch(row, self.epochs)
 
     def _ask(self) -> None:
         """End where that was asked for."""
