@@ -18,7 +18,8 @@ from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import Spec, write_checkpoint
 from segmodels.prediction.masks import overlay, write_image, write_indexed_mask
 from segmodels.recipe import Recipe
-from segmodels.training.runs import Run, read_rows
+from segmodels.training.rows import Row, read_rows
+from segmodels.training.runs import Run
 
 if TYPE_CHECKING:
     from segmodels.backend import keras
@@ -65,7 +66,7 @@ def keep_rows(run: Run, epoch: int, step: int) -> list[str]:
 
 def _rows_up_to(
     path: Path, epoch: int, step: int = 0, needed: Sequence[str] = ("loss", "seconds")
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """The rows that happened before a position, without damaged ones."""
 
     def happened(row: dict[str, Any]) -> bool:

@@ -5,7 +5,6 @@ The app, the command line and the trainer are separate processes that meet only 
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import reprlib
@@ -158,13 +157,17 @@ class Run:
         status = {**(self._read_status() or {}), **changes, "heartbeat": time.time()}
         write_json(self.path / "status.json", status)
 
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[Row]:
         """`metrics.csv`: a row an epoch."""
         return read_rows(self.path / "metrics.csv")
 
-    def steps(self) -> list[dict[str, Any]]:
+    def steps(self) -> list[Row]:
         """`steps.csv`: a row a step."""
         return read_rows(self.path / "steps.csv")
+
+    def confusions(self) -> list[Row]:
+        """`confusion.csv`: the counts of every validation, by `truth-prediction`."""
+        return read_rows(self.path / "confusion.csv")
 
     def log(self, lines: int = 200) -> str:
         """The end of `log.txt`."""
@@ -315,36 +318,6 @@ def find_checkpoint(name: str | Path) -> Path:
             "segmodels.json, or an id of `python -m segmodels runs list`"
         ) from None
     return found.checkpoint(int(epoch) if epoch else None)
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV file with numbers as numbers; a last line that is still being written is left out.
-
-    Of a damaged file what can be read: a value that is no number is None.
-    """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines.pop()
-    rows: list[dict[str, Any]] = []
-    with suppress(csv.Error):  # a field without an end; the rows before it are good
-        for row in csv.DictReader(lines):
-            rows.append({key: _number(value) for key, value in row.items() if key})
-    return rows
-
-
-def _number(text: str | None) -> float | int | None:
-    try:
-        return int(text or "")
-    except ValueError:
-        pass
-    try:
-        return float(text or "")
-    except ValueError:
-        return None
 
 
 def whereabouts() -> dict[str, Any]:
