@@ -1,4 +1,4 @@
-"""Recipes on the command line: their fields as options, `recipes` and `rate-test`."""
+"""Recipes on the command line: their fields as options, `recipes`, `rate-test` and `estimate`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOLLOWS = {"weight_decay": "optimizer", "adversarial_weight": "architecture", "s
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
-    """Add `recipes` and `rate-test`; `add(group, name, verb, text)` makes one."""
+    """Add `recipes`, `rate-test` and `estimate`; `add(group, name, verb, text)` makes one."""
     recipes = add(verbs, "recipes", _recipes, "the recipes that have a name, for `train --recipe NAME`")
     recipes.add_argument("name", metavar="NAME", nargs="?", help="print this one, as a file that --recipe takes")
     rates = add(verbs, "rate-test", _rate_test, "find a learning rate: train some steps while it rises")
@@ -36,6 +36,10 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     rates.add_argument("--steps", type=int, default=100, metavar="N", help="default: 100")
     rates.add_argument("--lowest", type=float, default=1e-6, metavar="X", help="default: 1e-6")
     rates.add_argument("--highest", type=float, default=1.0, metavar="X", help="default: 1")
+    cost = add(verbs, "estimate", _estimate, "what a training would take: memory, and time measured on a few steps")
+    add_fields(cost)
+    add_devices(cost)
+    cost.add_argument("--steps", type=int, default=5, metavar="N", help="default: 5")
 
 
 def add_fields(verb: argparse.ArgumentParser) -> None:
@@ -123,14 +127,26 @@ def _recipes(parsed: argparse.Namespace) -> tuple[Any, str]:
         document = named_recipe(parsed.name).model_dump(mode="json")
         return document, yaml.safe_dump(document, sort_keys=False).rstrip()
     rows = [
-        {"name": name, "purpose": row.purpose, "published": row.published, "used": row.used, "fields": row.fields}
+        {
+            "name": name,
+            "purpose": row.purpose,
+            "measured": row.measured,
+            "seconds": row.seconds,
+            "published": row.published,
+            "used": row.used,
+            "fields": row.fields,
+        }
         for name, row in NAMED_RECIPES.items()
     ]
-    shown = [
-        {**row, "published figures": f"{row['published']} (on {row['used']})" if row["published"] else ""}
-        for row in rows
-    ]
-    return rows, table(shown, ["name", "purpose", "published figures"])
+    shown = [{**row, "figures": _figures(row)} for row in rows]
+    return rows, table(shown, ["name", "purpose", "figures"])
+
+
+def _figures(row: dict[str, Any]) -> str:
+    """Those that the recipe had here, on two processor cores, or those of the system whose settings it has."""
+    if row["measured"]:
+        return f"{row['measured']}, two cores"
+    return f"published: {row['published']} (on {row['used']})" if row["published"] else ""
 
 
 def _rate_test(parsed: argparse.Namespace) -> tuple[Any, str]:
@@ -156,3 +172,16 @@ def _rate_test(parsed: argparse.Namespace) -> tuple[Any, str]:
     ]
     last = f"\nsuggested: --learning-rate {found['suggested']:.2g}"
     return found, table(rows, ["learning_rate", "loss", ""]) + last
+
+
+def _estimate(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.training.estimate import estimate
+    from segmodels.training.estimate_text import estimate_text
+
+    recipe = recipe_of(parsed)
+    terminal = Terminal()
+    try:
+        found = estimate(recipe, steps=parsed.steps, reporter=terminal, devices=parsed.devices)
+    finally:
+        terminal.close()
+    return found, estimate_text(found)

@@ -21,12 +21,16 @@ class NamedRecipe:
         fields: of the recipe, where they are not the defaults.
         published: figures of the system whose settings these are; empty for our own.
         used: the data that they are of.
+        measured: figures of our own on the test split, and the time of the training, on two processor cores.
+        seconds: that time.
     """
 
     purpose: str
     fields: dict[str, Any]
     published: str = ""
     used: str = ""
+    measured: str = ""
+    seconds: float | None = None
 
     def recipe(self) -> Recipe:
         return Recipe(**self.fields)
@@ -78,6 +82,8 @@ NAMED_RECIPES: dict[str, NamedRecipe] = {
             "augment": "light",
             "learning_rate": 2e-3,
         },
+        measured="accuracy 0.901, mean IoU 0.740 on 253 test pictures in 1 min 47 s",
+        seconds=107,
     ),
     "pets-best": NamedRecipe(
         "the best pets in half an hour on two processor cores",
@@ -90,6 +96,8 @@ NAMED_RECIPES: dict[str, NamedRecipe] = {
             "learning_rate": 2e-3,
             "ema": 0.99,
         },
+        measured="accuracy 0.926, mean IoU 0.791 on 253 test pictures in 16 min 25 s",
+        seconds=985,
     ),
     "nuclei-best": NamedRecipe(
         "nuclei of MoNuSeg, told apart by their borders, in twenty minutes on two processor cores",
@@ -102,6 +110,8 @@ NAMED_RECIPES: dict[str, NamedRecipe] = {
             "augment": "histology",
             "ema": 0.99,
         },
+        measured="AJI 0.621, PQ 0.584 on 6 test slides in 18 min 49 s",
+        seconds=1129,
     ),
     "camvid": NamedRecipe(
         "streets of CamVid in eleven classes, rare ones weighted",

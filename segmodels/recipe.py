@@ -31,6 +31,9 @@ from segmodels.models.architectures import (
 from segmodels.models.backbones import PLAIN
 from segmodels.models.options import option_text
 
+#: Bytes of a recipe's file that are read.
+LARGEST = 1_000_000
+
 
 class _PlainLoader(yaml.SafeLoader):
     """YAML without aliases: ten lines of them can stand for billions of values."""
@@ -328,13 +331,14 @@ class Recipe(BaseModel):
             return None
         return Tiling(self.image_size, self.tile_stride or self.image_size, self.tile_edge, self.tile_foreground)
 
+    def yaml(self) -> str:
+        """The whole recipe as YAML, which `load` and `parse` take."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
     def save(self, path: Path) -> None:
         """Write as JSON, or as YAML where the name ends so."""
-        document = self.model_dump(mode="json")
-        if path.suffix in (".yaml", ".yml"):
-            write_text(path, yaml.safe_dump(document, sort_keys=False))
-        else:
-            write_text(path, self.model_dump_json(indent=2) + "\n")
+        as_yaml = path.suffix in (".yaml", ".yml")
+        write_text(path, self.yaml() if as_yaml else self.model_dump_json(indent=2) + "\n")
 
     @staticmethod
     def load(path: str | Path) -> Recipe:
@@ -342,14 +346,22 @@ class Recipe(BaseModel):
         path = Path(path)
         try:
             with path.open(encoding="utf-8") as file:
-                text = file.read(1_000_000)
-            document = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _PlainLoader)
+                text = file.read(LARGEST)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"recipe file {path} does not exist") from None
-        except (yaml.YAMLError, ValueError, OSError, RecursionError):
+        except (ValueError, OSError):
             raise UserError(f"recipe file {path} is neither YAML nor JSON") from None
+        return Recipe.parse(text, str(path))
+
+    @staticmethod
+    def parse(text: str, name: str) -> Recipe:
+        """Read the text of a JSON or YAML file; `UserError`, which calls it `name`, where it is damaged or wrong."""
+        try:
+            document = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _PlainLoader)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raise UserError(f"recipe file {name} is neither YAML nor JSON") from None
         if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
-            raise UserError(f"recipe file {path} must hold fields and their values")
+            raise UserError(f"recipe file {name} must hold fields and their values")
         return Recipe(**document)
 
     def command(self) -> str:

@@ -2,6 +2,8 @@
 
 A verb of the command line runs in a short-lived process and its JSON document is kept on disk: the next time the answer
 is there at once. Whoever wants it asks again every second or so; when nobody has asked for a while, the process ends.
+
+A question about training on this machine, as `estimate` answers it, has the device for its process.
 """
 
 from __future__ import annotations
@@ -18,17 +20,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import segmodels
+from segmodels.device import known_devices
+from segmodels.engines import chosen_engine
 from segmodels.errors import UserError
 from segmodels.files import read_json, write_json
 from segmodels.home import home
 from segmodels.process import WITHOUT_GPU, start
 
-#: Seconds that a process may take.
-LIMIT = 120.0
+#: Seconds that a process may take, and one that trains.
+LIMIT, TRAINING_LIMIT = 120.0, 300.0
 #: Seconds after the last question when a process is no longer wanted.
 PATIENCE = 15.0
 #: Answers kept of each kind; the oldest go first.
 KEPT = 200
+#: Seconds for which an answer is good that was found beside a training, which made it slow.
+DISTURBED = 600.0
 
 
 @dataclass(frozen=True)
@@ -43,19 +49,27 @@ class Answer:
 
 @dataclass
 class _Job:
-    """A process at work, or why there is no answer."""
+    """A process at work, or why there is no answer, or one that is not worth keeping on disk."""
 
+    training: bool = False
     started: float = field(default_factory=time.monotonic)
     asked: float = field(default_factory=time.monotonic)
     error: str = ""
     dropped: bool = False
+    document: Any = None
+    done: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether its answer is no longer good."""
+        return self.document is not None and time.monotonic() - self.done > DISTURBED
 
 
 _jobs: dict[Path, _Job] = {}
 _lock = threading.Lock()
 
 
-def ask(kind: str, words: Sequence[str]) -> Answer:
+def ask(kind: str, words: Sequence[str], *, training: bool = False) -> Answer:
     """The answer of `python -m segmodels WORDS --json`: from disk, or else from a process that is started if none is.
 
     Returns at once. A failure is remembered until `cancel`, so that asking again does not start the same again.
@@ -63,34 +77,44 @@ def ask(kind: str, words: Sequence[str]) -> Answer:
     Args:
         kind: folder of the answers in the home's cache.
         words: of the command line, the verb first.
+        training: whether it is about training here: its process may use the device and takes up to `TRAINING_LIMIT`
+            seconds, and an answer that says `alone` false is kept in memory only, for `DISTURBED` seconds.
     """
-    place = _place(kind, words)
+    place = _place(kind, words, training)
     with _lock:
         job = _jobs.get(place)
-        if job is None:
+        if job is None or job.over:
             if (kept := _kept(place)) is not None:
                 return Answer("done", kept)
-            job = _jobs[place] = _Job()
+            job = _jobs[place] = _Job(training)
             threading.Thread(target=_work, args=(place, job, list(words)), name=f"worker-{kind}", daemon=True).start()
         job.asked = time.monotonic()
         if job.error:
             return Answer("failed", error=job.error)
+        if job.document is not None:
+            return Answer("done", job.document)
         return Answer("running", seconds=job.asked - job.started)
 
 
-def cancel(kind: str, words: Sequence[str]) -> None:
+def cancel(kind: str, words: Sequence[str], *, training: bool = False) -> None:
     """End the process of a question, if there is one, and forget that it failed."""
     with _lock:
-        job = _jobs.pop(_place(kind, words), None)
+        job = _jobs.pop(_place(kind, words, training), None)
     if job is not None:
         job.dropped = True  # its thread ends the process
 
 
-def _place(kind: str, words: Sequence[str]) -> Path:
-    """The file of an answer: another question, another version or changed code is another file."""
-    sources = (Path(segmodels.__file__).parent / "models").glob("*.py")
+def _place(kind: str, words: Sequence[str], training: bool) -> Path:
+    """The file of an answer: another question, another version or changed code is another file; of one about training
+    another device or engine too."""
+    package = Path(segmodels.__file__).parent
+    sources = list((package / "models").glob("*.py"))
+    about: list[Any] = []
+    if training:
+        sources += (package / "training").rglob("*.py")
+        about = [[device.name for device in known_devices()], chosen_engine()]
     code = max((path.stat().st_mtime_ns for path in sources), default=0)
-    key = json.dumps([segmodels.__version__, code, *words])
+    key = json.dumps([segmodels.__version__, code, *about, *words])
     return home() / "cache" / kind / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
 
@@ -105,8 +129,12 @@ def _work(place: Path, job: _Job, words: list[str]) -> None:
     """Run the process to its end and keep its answer."""
     error = ""
     try:
-        write_json(place, _run(job, words))
-        _sweep(place.parent)
+        document = _run(job, words)
+        if job.training and isinstance(document, dict) and document.get("alone") is False:
+            job.done, job.document = time.monotonic(), document
+        else:
+            write_json(place, document)
+            _sweep(place.parent)
     except UserError as mistake:
         error = str(mistake)
     except OSError as problem:
@@ -115,26 +143,27 @@ def _work(place: Path, job: _Job, words: list[str]) -> None:
         if _jobs.get(place) is job:
             if error and not job.dropped:
                 job.error = error
-            else:
+            elif job.document is None:
                 del _jobs[place]
 
 
 def _run(job: _Job, words: list[str]) -> Any:
     """The document that the process prints; `UserError` where it prints none."""
     pipe = subprocess.PIPE
-    with start([*words, "--json"], variables=WITHOUT_GPU, stdout=pipe, stderr=pipe) as process:
+    limit, variables = (TRAINING_LIMIT, {}) if job.training else (LIMIT, WITHOUT_GPU)
+    with start([*words, "--json"], variables=variables, stdout=pipe, stderr=pipe) as process:
         while True:
             try:
                 output, errors = process.communicate(timeout=0.2)
                 break
             except subprocess.TimeoutExpired:
                 now = time.monotonic()
-                late = now - job.started > LIMIT
+                late = now - job.started > limit
                 job.dropped = job.dropped or now - job.asked > PATIENCE
                 if late or job.dropped:
                     process.kill()
                 if late:
-                    raise UserError(f"no answer within {LIMIT:.0f} seconds: try again, or try a smaller one") from None
+                    raise UserError(f"no answer within {limit:.0f} seconds: try again, or try a smaller one") from None
     if process.returncode:
         said = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
         own = [line.removeprefix("segmodels: ") for line in said if line.startswith("segmodels: ")]

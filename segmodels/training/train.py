@@ -84,7 +84,7 @@ def train(
                 status.end("failed", error=str(error))
                 raise
             except Exception as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     status.end("failed", error=f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
                     raise
                 from segmodels.training.memory import advice
@@ -255,7 +255,8 @@ def _versions() -> str:
     return f"{backend_name()} {engine.__version__}, keras {keras.__version__}, python {platform.python_version()}"
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error of an engine means that memory was too small."""
     if isinstance(error, MemoryError):
         return True
     return "RESOURCE_EXHAUSTED" in str(error) or type(error).__name__ == "ResourceExhaustedError"

@@ -62,11 +62,15 @@ def training_set(recipe: Recipe, dataset: Dataset, progress: Progress, *, settle
 
 
 def validation_set(recipe: Recipe, dataset: Dataset, progress: Progress) -> Prepared:
-    """The pictures to validate on, or tiles in which each of their pixels lies just once: none counts twice, and what
-    is filled up is ignored."""
+    """The pictures to validate on, or tiles of them (`validation_tiling`)."""
+    return prepare(dataset, "validation", recipe.image_size, tiling=validation_tiling(recipe), progress=progress)
+
+
+def validation_tiling(recipe: Recipe) -> Tiling | None:
+    """Tiles in which each pixel lies just once: none counts twice, and what is filled up is ignored. None where
+    pictures are resized."""
     size = recipe.image_size
-    once = recipe.tiling and Tiling(size, stride=size, edge="pad")
-    return prepare(dataset, "validation", size, tiling=once, progress=progress)
+    return Tiling(size, stride=size, edge="pad") if recipe.tiling else None
 
 
 def in_kept_split(recipe: Recipe, path: Path) -> Dataset:
