@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from typing import Any
 
+from segmodels import cli_many_runs
 from segmodels.terminal import table
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser], runs: Any) -> None:
     """Add the verbs to the group `runs`; `add(group, name, verb, text)` makes one."""
-    add(runs, "list", list_all, "every run with its state and best figures")
+    cli_many_runs.add_verbs(add, runs)
     for name, verb, text in (
         ("show", show, "one run: status, recipe and figures"),
         ("pause", request, "save and end, or leave the queue; `resume` goes on"),
         ("stop", request, "end and keep the best epoch, or leave the queue"),
         ("resume", resume, "go on in a process of its own, at the end of the queue"),
-        ("delete", delete, "remove the run and all that it holds"),
     ):
         made = add(runs, name, verb, text)
         made.add_argument("run", metavar="RUN")
@@ -28,6 +29,13 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], runs: Any) -> None:
     changed.add_argument("run", metavar="RUN")
     changed.add_argument("--learning-rate", type=float, metavar="X", help="its highest value; the schedule follows it")
     changed.add_argument("--epochs", type=int, metavar="N", help="more, of a finished run too, or fewer")
+    reported = add(runs, "report", report, "all of a run in one HTML file that opens anywhere, also of a damaged one")
+    reported.add_argument("run", metavar="RUN")
+    reported.add_argument("--out", metavar="FILE.html", help="default: RUN.html in the working directory")
+    exported = add(runs, "export", export, "the figures of runs for TensorBoard, or all that a spreadsheet reads")
+    exported.add_argument("runs", metavar="RUN", nargs="+")
+    exported.add_argument("--to", required=True, metavar="tensorboard|csv", help="event files, or a zip for each run")
+    exported.add_argument("--out", required=True, metavar="DIR")
 
 
 def add_devices(verb: argparse.ArgumentParser) -> None:
@@ -37,35 +45,6 @@ def add_devices(verb: argparse.ArgumentParser) -> None:
         help="GPUs that the run may use, by their numbers of `devices`, or cpu; it takes the first that is free, and "
         "waits while each trains another run (default: all GPUs, or the CPU where there is none)",
     )  # fmt: skip
-
-
-def list_all(_: argparse.Namespace) -> tuple[Any, str]:
-    """`runs list`."""
-    from segmodels.training.launch import revive
-    from segmodels.training.runs import list_runs
-
-    revive()
-    rows = []
-    for run in list_runs():
-        status = run.status()
-        best = status.get("best") or {}
-        rows.append(
-            {
-                "run": run.id,
-                "state": status["state"],
-                "epoch": status.get("epoch", 0),
-                "epochs": status.get("epochs", 0),
-                "best_epoch": best.get("epoch"),
-                "mean_iou": best.get("mean_iou"),
-                "place": status.get("place"),
-                "waiting_for": status.get("waiting_for"),
-                "path": str(run.path),
-            }
-        )
-    columns = ["run", "state", "epoch", "epochs", "best_epoch", "mean_iou"]
-    if any(row["waiting_for"] for row in rows):
-        columns += ["place", "waiting_for"]
-    return rows, table(rows, columns) if rows else "no runs yet"
 
 
 def show(parsed: argparse.Namespace) -> tuple[Any, str]:
@@ -134,15 +113,39 @@ def resume(parsed: argparse.Namespace) -> tuple[Any, str]:
     return document, f"run {run.id} {goes_on}; its log is {run.path / 'log.txt'}"
 
 
-def delete(parsed: argparse.Namespace) -> tuple[Any, str]:
-    """`runs delete`."""
-    from segmodels.training.launch import revive
-    from segmodels.training.runs import find_run
+def report(parsed: argparse.Namespace) -> tuple[Any, str]:
+    """`runs report`."""
+    from segmodels.files import user_path, write_text
+    from segmodels.report.run_report import run_report
+    from segmodels.training.run_files import find_remains
 
-    run = find_run(parsed.run)
-    run.delete()
-    revive()
-    return {"run": run.id, "state": "deleted"}, f"run {run.id} is deleted"
+    run = find_remains(parsed.run)
+    path = user_path(parsed.out if parsed.out is not None else f"{run.id}.html")
+    write_text(path, run_report(run))
+    return {"run": run.id, "file": str(path)}, f"report of run {run.id}: {path}"
+
+
+def export(parsed: argparse.Namespace) -> tuple[Any, str]:
+    """`runs export`."""
+    from segmodels.errors import UserError, choose
+    from segmodels.files import user_path
+    from segmodels.training.run_files import find_remains, write_archive
+    from segmodels.training.tensorboard import write_events
+
+    form, folder = choose("form", parsed.to, ("tensorboard", "csv")), user_path(parsed.out)
+    found = list({run.path: run for run in map(find_remains, parsed.runs)}.values())
+    names = [run.id for run in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"two of the runs are called {twice[0]}: export them into folders of their own")
+    rows = []
+    for run in found:
+        path = write_events(run, folder / run.id) if form == "tensorboard" else None
+        path = path or write_archive(run, folder / f"{run.id}.zip")
+        rows.append({"run": run.id, "file": str(path)})
+    lines = [f"run {row['run']}: {row['file']}" for row in rows]
+    if form == "tensorboard":
+        lines.append(f"next: {shlex.join(['tensorboard', '--logdir', str(folder)])}")
+    return rows, "\n".join(lines)
 
 
 def devices(_: argparse.Namespace) -> tuple[Any, str]:

@@ -218,6 +218,9 @@ def test_the_form_fits_every_architecture(
         defaults = checked_options(architecture, backbone, {}).model_dump(mode="json")
         assert all(value != defaults[key] for key, value in recipe.options.items())
         assert architecture == "unet" or 24 not in recipe.options.values()
+        app.session_state["part-next"] = "New run"  # as a click on the tab
+        app = app.run()
+        assert widget(app.selectbox, "Architecture").value == architecture, "what was chosen is still there"
 
 
 def test_a_choice_does_not_outlive_its_architecture(home: Path) -> None:
@@ -278,7 +281,7 @@ def test_a_finished_run_is_shown_with_its_figures(trained: Run) -> None:
     figures = {metric.label: metric.value for metric in app.metric}
     assert figures["Best mean IoU"] == f"{best['val_mean_iou']:.3f}"
     assert figures["Best epoch"] == str(best["epoch"])
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("plotly_chart")) == 4, "three curves and the confusion matrix"
     assert len(app.get("bidi_component")) == 2, "the validation pictures, and one of them large"
 
 
@@ -314,7 +317,7 @@ def test_a_run_that_waits_says_for_whom_and_can_leave_the_queue(home: Path) -> N
         app = opened("2_Train", run="second")
         assert not app.exception
         assert "Waiting for **first**" in texts(app)
-        assert "A new run waits until second has ended" in texts(app)
+        assert "A new run waits until second has ended" in texts(opened("2_Train", part="New run"))
         assert not any(button.label in ("Stop", "Pause") for button in app.button)
         app = widget(app.button, "Leave the queue").click().run()
         assert not app.exception
@@ -333,12 +336,12 @@ def test_of_several_gpus_a_run_is_given_those_chosen(home: Path, monkeypatch: py
     monkeypatch.setattr("segmodels.training.launch.launch", launched)
     first = Run.create(Recipe(data="toy-pets"), home / "runs" / "first")
     with first.lock(), queue.turn(first.path, ["GPU-1"], wanted=lambda: None, waits=lambda _: None):
-        app = opened("2_Train")
+        app = opened("2_Train", part="New run")
         box = widget(app.multiselect, "GPUs")
         assert box.options == ["0: Card 0, 16 GB", "1: Card 1, 16 GB", "2: Card 2, 16 GB"]
         assert "A new run waits" not in texts(app)
         widget(app.button, "Start training").click().run()
-        app = widget(app.multiselect, "GPUs").set_value([1]).run()
+        app = widget(opened("2_Train", part="New run").multiselect, "GPUs").set_value([1]).run()
         assert "A new run waits until first has ended" in texts(app)
         app = widget(app.multiselect, "GPUs").set_value([1, 2]).run()
         assert "A new run waits" not in texts(app)

@@ -48,7 +48,7 @@ def test_a_newcomer_trains_on_toy_pets_reloads_and_gets_a_mask(server: Server, p
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
     page.reload()  # a new session, which finds the run by its address
     expect(page.get_by_text(run.id).first).to_be_visible()
-    expect(page.locator(".js-plotly-plot")).to_have_count(3)
+    expect(page.locator(".js-plotly-plot")).to_have_count(4)
     expect(badge(page)).to_contain_text("finished")
     expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
     the_validation_pictures_follow_the_epochs(page)

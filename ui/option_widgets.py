@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from segmodels.errors import UserError
 from segmodels.models.architectures import architecture_row, checked_options, implied_options
+from ui.field_widgets import KEPT
 
 #: Words of the options' names that are written in capitals.
 CAPITALS = {"aspp"}
@@ -18,13 +19,16 @@ CAPITALS = {"aspp"}
 ROW = 3
 
 
-def option_widgets(architecture: str, backbone: str, weights: str, start: dict[str, Any]) -> dict[str, Any]:
+def option_widgets(
+    architecture: str, backbone: str, weights: str, start: dict[str, Any], version: int = 0
+) -> dict[str, Any]:
     """Draw them; returns what differs from the defaults of this architecture on this backbone.
 
     Options that would have one value only beside the backbone, the weights and the options above them are not drawn.
 
     Args:
         start: first values other than the defaults.
+        version: of the form; another one has widgets of its own.
     """
     chosen: dict[str, Any] = {}
     sound = implied_options(architecture, backbone, weights, {})  # what later defaults and ranges may depend on
@@ -36,7 +40,7 @@ def option_widgets(architecture: str, backbone: str, weights: str, start: dict[s
             continue
         first = start.get(name, default)
         # A default that changes makes another widget: no value of one network is left over in the next.
-        value = _widget(name, field, first, f"option-{architecture}-{backbone}-{name}-{first}")
+        value = _widget(name, field, first, f"option-{version}-{architecture}-{backbone}-{name}-{first}")
         if value != default:
             chosen[name] = value
             if _fits(architecture, backbone, {**sound, name: value}):
@@ -67,24 +71,32 @@ def _widget(name: str, field: FieldInfo, first: Any, key: str) -> Any:
     about = field.description
     choices = _choices(field)
     if len(choices) > ROW:
-        return st.selectbox(label, choices, choices.index(first), key=key, help=about)
+        return st.selectbox(label, choices, choices.index(first), key=key, help=about, persist_state=KEPT)
     if choices:
-        return st.segmented_control(label, choices, default=first, required=True, key=key, help=about)
+        return st.segmented_control(
+            label, choices, default=first, required=True, key=key, help=about, persist_state=KEPT
+        )
     if field.annotation is bool:
-        return st.toggle(label, first, key=key, help=about)
+        return st.toggle(label, first, key=key, help=about, persist_state=KEPT)
     if isinstance(first, tuple):
-        typed = st.text_input(label, ", ".join(map(str, first)), max_chars=100, key=key, help=about)
+        typed = st.text_input(label, ", ".join(map(str, first)), max_chars=100, key=key, help=about, persist_state=KEPT)
         return tuple(_whole(word) for word in typed.replace(",", " ").split())
     if isinstance(field.annotation, types.UnionType):
         typed = st.text_input(
-            label, "" if first is None else str(first), max_chars=20, key=key, help=about, placeholder="by itself"
+            label,
+            "" if first is None else str(first),
+            max_chars=20,
+            key=key,
+            help=about,
+            placeholder="by itself",
+            persist_state=KEPT,
         )
         return _whole(typed.strip()) if typed.strip() else None
     kind: type[int] | type[float] = int if field.annotation is int else float
     bounds = {limit: kind(value) for limit, value in _bounds(field).items()}
     low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
     step = bounds.get("multiple_of", 1 if kind is int else 0.05)
-    return kind(st.number_input(label, low, high, kind(first), step=step, key=key, help=about))
+    return kind(st.number_input(label, low, high, kind(first), step=step, key=key, help=about, persist_state=KEPT))
 
 
 def _choices(field: FieldInfo) -> list[Any]:

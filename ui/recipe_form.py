@@ -1,8 +1,8 @@
-"""The form of a new run: widgets whose names, ranges and help come from `Recipe` itself."""
+"""The form of a new run: a widget for every field of `Recipe`, in groups, each shown where it changes something."""
 
 from __future__ import annotations
 
-import typing
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -10,7 +10,7 @@ import streamlit as st
 from segmodels.data.augment import OPERATIONS, PRESETS
 from segmodels.data.class_weights import METHODS
 from segmodels.data.datasets import DATASETS, default_sampling
-from segmodels.errors import UserError, bounds
+from segmodels.errors import UserError
 from segmodels.models.architectures import (
     ARCHITECTURES,
     PUBLISHED,
@@ -20,38 +20,52 @@ from segmodels.models.architectures import (
     default_weights,
 )
 from segmodels.models.backbones import BACKBONES, PLAIN
+from segmodels.models.options import option_text
 from segmodels.recipe import Recipe
 from segmodels.training.losses import LOSSES
 from ui.data_choice import choose_data
+from ui.field_widgets import KEPT, about, choice, field_widget, open_choice, title
 from ui.figures import compact
+from ui.form_start import FormStart
 from ui.frame import plain
 from ui.option_widgets import option_widgets
 
-#: Sensible first values for a set: small where it is generated, so that the first training takes minutes on a laptop.
-START: dict[str, dict[str, Any]] = {
-    "toy-pets": {"image_size": 96, "epochs": 15, "batch_size": 8, "learning_rate": 2e-3},
-    "toy-nuclei": {"image_size": 160, "epochs": 15, "batch_size": 4, "learning_rate": 2e-3},
-    "oxford-pets": {"image_size": 160, "epochs": 20, "batch_size": 8},
-    "monuseg": {"image_size": 256, "augment": "histology"},
-    "monuseg-2": {"image_size": 256, "augment": "histology"},
-    "camvid": {"image_size": 256},
-    "dubai-aerial": {"image_size": 256, "augment": "aerial"},
+#: The fields below "More settings"; those above it, and `options`, have widgets of their own.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Pictures": ("sampling", "tile_stride", "tile_edge", "tile_foreground", "augment", "limit"),
+    "Loss": ("loss", "class_weights", "auxiliary_weight"),
+    "Updates": ("optimizer", "momentum", "weight_decay", "clip_norm", "accumulation", "ema", "norm_momentum"),
+    "Learning rate": (
+        "schedule", "warm_up_epochs", "plateau_patience", "plateau_factor", "backbone_rate", "layer_decay",
+        "freeze_epochs", "fine_tune_rate",
+    ),
+    "Discriminator": ("adversarial_weight", "discriminator_every", "discriminator_rate"),
+    "The run": (
+        "start_from", "early_stopping", "snapshots", "precision", "xla", "seed", "split_seed", "split_file",
+        "deterministic",
+    ),
+}  # fmt: skip
+_Fields = dict[str, Any]
+#: Where a field would change nothing it is not drawn; any other is always.
+ONLY_WHERE: dict[str, Callable[[_Fields], Any]] = {
+    **dict.fromkeys(("tile_stride", "tile_edge", "tile_foreground"), lambda f: f["sampling"] == "tiles"),
+    **dict.fromkeys(("plateau_patience", "plateau_factor"), lambda f: f["schedule"] == "plateau"),
+    **dict.fromkeys(("backbone_rate", "layer_decay", "norm_momentum"), lambda f: f["backbone"] != PLAIN),
+    **dict.fromkeys(
+        ("discriminator_every", "discriminator_rate"),
+        lambda f: f["architecture"] == "pix2pix" if f["adversarial_weight"] is None else f["adversarial_weight"],
+    ),
+    "freeze_epochs": lambda f: f["weights"] != "none",
+    "fine_tune_rate": lambda f: f.get("freeze_epochs"),
+    "warm_up_epochs": lambda f: f["schedule"] != "one_cycle",
 }
-#: First options of an architecture on its own encoder: such as two processor cores can train, unlike most papers' own.
-SMALL: dict[str, dict[str, Any]] = {
-    "unet": {"width": 16, "depth": 4},
-    "unet++": {"widths": (16, 32, 64, 128)},
-    "segnet": {"width": 16},
-    **{name: {"head_width": 512, "head_kernel": 3} for name in ("fcn32", "fcn16", "fcn8")},
-    "pix2pix": {"width": 16},
-}
-#: What 0 stands for in the form.
-OFF = {"limit": " (0 for all)", "early_stopping": " (0 for never)"}
 #: How the form calls them.
 ENCODERS = {PLAIN: "its own encoder", **{name: row.title for name, row in BACKBONES.items()}}
-SAMPLINGS = {"resize": "whole pictures, resized", "tiles": "tiles of the pictures as they are"}
-EDGES = {"pad": "pad by reflection", "shift": "shift back inside", "drop": "drop"}
 WEIGHTS = {"none": "none (random)", **{name: f"{name} (the whole network)" for name in PUBLISHED}}
+TITLES = {
+    "sampling": {"resize": "whole pictures, resized", "tiles": "tiles of the pictures as they are"},
+    "tile_edge": {"pad": "pad by reflection", "shift": "shift back inside", "drop": "drop"},
+}
 
 
 def recipe_form() -> Recipe | None:
@@ -60,94 +74,97 @@ def recipe_form() -> Recipe | None:
     if chosen is None:
         return None
     data, root = chosen
-    fields: dict[str, Any] = {"data": data, "root": root}
-    start = START.get(data, {})
-
-    architecture = fields["architecture"] = _choice(
-        "architecture", list(ARCHITECTURES), titles={name: row.title for name, row in ARCHITECTURES.items()}
-    )
-    row = architecture_row(architecture)
-    st.caption(plain(_about(row)), help=plain(row.paper))
-    generated = data in DATASETS and not DATASETS[data].needs_files
-    backbone = fields["backbone"] = _backbone(architecture, generated=generated)
-    if backbone != PLAIN:
-        fields["weights"] = _weights(architecture, backbone)
-    small = SMALL.get(architecture, {}) if backbone == PLAIN else {}
-    least = row.stride(checked_options(architecture, backbone, small))
-
-    left, right = st.columns(2)
-    with left:
-        size = max(start.get("image_size", 128), least)
-        fields["image_size"] = _number("image_size", size, step=32, per=f"{data}-{size}")
-        fields["batch_size"] = _number("batch_size", start.get("batch_size", 8), per=data)
-    with right:
-        fields["epochs"] = _number("epochs", start.get("epochs", 20), per=data)
-        fields["learning_rate"] = st.number_input(
-            "Learning rate",
-            1e-6,
-            10.0,
-            start.get("learning_rate", Recipe.model_fields["learning_rate"].default),
-            step=1e-4,
-            format="%g",
-            key=f"learning_rate-{data}",
-            help=_help("learning_rate"),
-        )
-
-    with st.expander("More settings", icon=":material/tune:"):
-        fields["options"] = option_widgets(architecture, backbone, fields.get("weights", "none"), small)
-        st.caption("**Pictures**")
-        fields |= _sampling(data, fields["image_size"])
-        st.caption("**Training**")
-        fields["loss"] = st.selectbox(
-            "Loss", ["cross_entropy+dice", *LOSSES], key="loss", accept_new_options=True, help=_losses()
-        )
-        fields["augment"] = st.selectbox(
-            "Augment",
-            list(PRESETS),
-            list(PRESETS).index(start.get("augment", Recipe.model_fields["augment"].default)),
-            key=f"augment-{start.get('augment', '')}",
-            accept_new_options=True,
-            help=_help("augment") + ", or both: light+cutmix. There are " + plain(", ".join(OPERATIONS)),
-        )
-        fields["optimizer"] = _choice("optimizer", _literals("optimizer"))
-        fields["schedule"] = _choice("schedule", _literals("schedule"))
-        weighted = st.selectbox(
-            "Class weights",
-            ["none", *METHODS],
-            key="class_weights",
-            accept_new_options=True,
-            help=_help("class_weights"),
-        )
-        fields["class_weights"] = None if weighted == "none" else weighted
-        if backbone != PLAIN:
-            fields["freeze_epochs"] = _number("freeze_epochs", 0)
-        fields["early_stopping"] = _number("early_stopping", 0, low=0) or None
-        fields["accumulation"] = _number("accumulation", 1)
-        fields["ema"] = _optional("ema", high=0.9999, step=0.01)
-        fields["clip_norm"] = _optional("clip_norm", high=1000.0, step=0.5)
-        if architecture == "pix2pix":
-            fields["discriminator_every"] = _number("discriminator_every", 1)
-        fields["precision"] = _choice("precision", _literals("precision"))
-        fields["seed"] = _number("seed", 0)
-        limit = _number("limit", 0, low=0)
-        fields["limit"] = limit or None
+    start = FormStart()
+    if start.recipe.get("data", data) not in (data, None) and st.session_state.get("form-said"):
+        st.caption("The values are those of a recipe for other data.")
+    fields: _Fields = {"data": data, "root": root}
+    if form := start.recipe.get("form"):
+        fields["form"] = form
     try:
+        _network(fields, start)
+        _first_fields(fields, start)
+        with st.expander("More settings", icon=":material/tune:"):
+            small = start.options(fields["architecture"], fields["backbone"])
+            fields["options"] = option_widgets(
+                fields["architecture"], fields["backbone"], fields["weights"], small, start.version
+            )
+            for group, names in GROUPS.items():
+                _group(group, names, fields, start)
         return Recipe(**fields)
     except UserError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
 
 
-def _sampling(data: str, size: int) -> dict[str, Any]:
-    """How pictures come to the image size: first as suits the data set; tiles with their stride."""
-    kinds = _literals("sampling")
-    first = kinds.index(default_sampling(data))
-    sampling = _choice("sampling", kinds, titles=SAMPLINGS, index=first, per=data)
-    if sampling == "resize":
-        return {"sampling": sampling}
-    stride = _number("tile_stride", size, high=size, per=f"{data}-{size}")
-    edge = _choice("tile_edge", _literals("tile_edge"), index=_literals("tile_edge").index("shift"), titles=EDGES)
-    return {"sampling": sampling, "tile_stride": None if stride == size else stride, "tile_edge": edge}
+def _network(fields: _Fields, start: FormStart) -> None:
+    """Architecture, backbone and weights."""
+    data = fields["data"]
+    architecture = fields["architecture"] = choice(
+        "architecture",
+        list(ARCHITECTURES),
+        start.value("architecture", data),
+        key=start.key("architecture"),
+        titles={name: row.title for name, row in ARCHITECTURES.items()},
+    )
+    row = architecture_row(architecture)
+    st.caption(plain(_about(row)), help=plain(row.paper))
+    generated = data in DATASETS and not DATASETS[data].needs_files
+    backbone = fields["backbone"] = _backbone(architecture, start, generated=generated)
+    fields["weights"] = _weights(architecture, backbone, start) if backbone != PLAIN else "none"
+
+
+def _first_fields(fields: _Fields, start: FormStart) -> None:
+    """What everybody looks at."""
+    data, architecture, backbone = fields["data"], fields["architecture"], fields["backbone"]
+    small = start.options(architecture, backbone)
+    least = architecture_row(architecture).stride(checked_options(architecture, backbone, small))
+    left, right = st.columns(2)
+    size = start.image_size(data, least)
+    for column, field, first, per in (
+        (left, "image_size", size, size),
+        (left, "batch_size", start.value("batch_size", data), ""),
+        (right, "epochs", start.value("epochs", data), ""),
+        (right, "learning_rate", start.value("learning_rate", data), ""),
+    ):
+        with column:
+            fields[field] = field_widget(field, first, key=start.key(field, data, per))
+
+
+def _group(group: str, names: tuple[str, ...], fields: _Fields, start: FormStart) -> None:
+    """A heading and the widgets of a group, in two columns; those that would change nothing are left out."""
+    st.caption(f"**{group}**")
+    columns = st.columns(2)
+    drawn = 0
+    for field in names:
+        if not ONLY_WHERE.get(field, lambda _: True)(fields):
+            continue
+        with columns[drawn % 2]:
+            fields[field] = _one(field, fields, start)
+        drawn += 1
+    if fields.get("tile_stride") == fields["image_size"]:
+        fields["tile_stride"] = None
+
+
+def _one(field: str, fields: _Fields, start: FormStart) -> Any:
+    """The widget of a field."""
+    data = fields["data"]
+    first = start.value(field, data)
+    if field == "sampling":
+        usual = default_sampling(data)
+        return field_widget(field, first or usual, key=start.key(field, data), titles=TITLES[field])
+    if field == "tile_stride":
+        size = fields["image_size"]
+        return field_widget(field, min(first or size, size), key=start.key(field, data, size), high=size)
+    if field == "loss":
+        return open_choice(field, ["cross_entropy+dice", *LOSSES], first, key=start.key(field), help=_losses())
+    if field == "augment":
+        said = f"{about(field)}, or both: light+cutmix. There are {plain(', '.join(OPERATIONS))}"
+        return open_choice(field, list(PRESETS), first, key=start.key(field, first), help=said)
+    if field == "class_weights":
+        shown = "none" if first is None else first if isinstance(first, str) else option_text(first)
+        typed = open_choice(field, ["none", *METHODS], shown, key=start.key(field))
+        return None if typed == "none" else typed
+    return field_widget(field, first, key=start.key(field), titles=TITLES.get(field))
 
 
 def _about(row: Architecture) -> str:
@@ -159,10 +176,11 @@ def _about(row: Architecture) -> str:
     return f"{about} · {parameters} parameters, {row.gflops:.3g} GFLOPs at 256 px{on}"
 
 
-def _backbone(architecture: str, *, generated: bool) -> str:
+def _backbone(architecture: str, start: FormStart, *, generated: bool) -> str:
     """What fits the architecture; first its own encoder where a small one is enough, else one that a laptop trains."""
     row = architecture_row(architecture)
-    fitting = [PLAIN] * generated + ["mobilenetv2", row.backbones[0]]
+    taken = [start.recipe["backbone"]] if start.recipe.get("architecture") == architecture else []
+    fitting = [*taken, *[PLAIN] * generated, "mobilenetv2", row.backbones[0]]
     first = next(name for name in fitting if name in row.backbones)
     good_for: dict[str, list[str]] = {}
     for name in row.backbones:
@@ -170,81 +188,39 @@ def _backbone(architecture: str, *, generated: bool) -> str:
             good_for.setdefault(BACKBONES[name].strengths, []).append(BACKBONES[name].title)
     lines = [f"- **{plain(', '.join(titles))}**: {plain(text)}" for text, titles in good_for.items()]
     backbone = st.selectbox(
-        "Backbone",
+        title("backbone"),
         row.backbones,
         row.backbones.index(first),
-        key=f"backbone-{architecture}-{first}",
+        key=start.key("backbone", architecture, first),
         help="\n".join(["The encoder: the architecture's own, or a network for ImageNet.\n", *lines]),
         format_func=lambda name: ENCODERS[name],
+        persist_state=KEPT,
     )
     if note := row.note(backbone):
         st.caption(plain(note))
     return backbone
 
 
-def _weights(architecture: str, backbone: str) -> str:
-    """The weights that there are for an architecture on a backbone, its default first."""
+def _weights(architecture: str, backbone: str, start: FormStart) -> str:
+    """The weights that there are for an architecture on a backbone, its default first; a file may be named."""
     whole = [name for name, of in PUBLISHED.items() if (of.architecture, of.backbone) == (architecture, backbone)]
-    known = [default_weights(backbone), *whole, "none"]
-    return _choice("weights", list(dict.fromkeys(known)), titles=WEIGHTS, per=f"{architecture}-{backbone}")
+    known = list(dict.fromkeys([default_weights(backbone), *whole, "none"]))
+    same = (start.recipe.get("architecture"), start.recipe.get("backbone")) == (architecture, backbone)
+    taken = start.recipe.get("weights") if same else None
+    return choice(
+        "weights",
+        list(dict.fromkeys([*known, *([taken] if taken else [])])),
+        taken or known[0],
+        key=start.key("weights", architecture, backbone),
+        titles=WEIGHTS,
+    )
 
 
 def _losses() -> str:
     """What there is to choose of and to add up, with the parameters and where each is from."""
-    lines = [f"{plain(_help('loss'))}, with parameters where there are some: focal(gamma=3).\n"]
+    lines = [f"{plain(about('loss'))}, with parameters where there are some: focal(gamma=3).\n"]
     for name, row in LOSSES.items():
         call = f"{name}({', '.join(row.parameters)})" if row.parameters else name
         source = f" ({row.paper})" if row.paper else ""
         lines.append(f"- **{plain(call)}**: {plain(row.description + source)}")
     return "\n".join(lines)
-
-
-def _choice(
-    field: str, values: list[str], *, titles: dict[str, str] | None = None, index: int = 0, per: str = ""
-) -> str:
-    return st.selectbox(
-        _title(field),
-        values,
-        index=index,
-        key=f"{field}-{per}",
-        help=_help(field),
-        format_func=lambda value: (titles or {}).get(value, value),
-    )
-
-
-def _number(
-    field: str, value: int, *, step: int = 1, low: int | None = None, high: int | None = None, per: str = ""
-) -> int:
-    """A whole number within the recipe's own bounds; `per` keeps a value of its own for each data set."""
-    limits: dict[str, Any] = bounds(Recipe, field)
-    return int(
-        st.number_input(
-            _title(field),
-            low if low is not None else limits.get("ge"),
-            high if high is not None else limits.get("le"),
-            value,
-            step=step,
-            key=f"{field}-{per}",
-            help=_help(field) + OFF.get(field, ""),
-        )
-    )
-
-
-def _optional(field: str, *, high: float, step: float) -> float | None:
-    """A number above 0, or 0 for none."""
-    value = st.number_input(
-        _title(field), 0.0, high, 0.0, step=step, format="%g", key=field, help=_help(field) + " (0 for none)"
-    )
-    return value or None
-
-
-def _literals(field: str) -> list[str]:
-    return list(typing.get_args(Recipe.model_fields[field].annotation))
-
-
-def _title(field: str) -> str:
-    return field.replace("_", " ").capitalize()
-
-
-def _help(field: str) -> str:
-    return str(Recipe.model_fields[field].description)

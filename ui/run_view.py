@@ -1,4 +1,4 @@
-"""One run as it goes: state, figures, curves, samples, log; drawn from the files of its directory."""
+"""One run as it goes: state, figures, curves, pictures, log; drawn from the files of its directory."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from typing import Any
 
 import streamlit as st
 
-from segmodels.training.launch import relaunch
-from segmodels.training.runs import ALIVE, RESUMABLE, Run
-from ui import charts
+from segmodels.durations import duration
+from segmodels.training.runs import ALIVE, Run
+from ui.curves_view import curves_view
+from ui.epoch_view import epoch_view
+from ui.figures import memory
 from ui.frame import in_place, plain
-from ui.samples_view import samples_view
+from ui.run_actions import run_actions
+from ui.run_record import run_record
 
-#: Seconds between two looks at a run that is alive.
-LOOK = 1.5
+#: Seconds between two looks at a run that is alive: at its state, its curves, and what an epoch or a line adds.
+LOOK, CURVES, EPOCHS = 1.0, 1.5, 4.0
 
 BADGES = {
     "queued": (":material/schedule:", "gray"),
@@ -29,47 +32,39 @@ BADGES = {
 def run_view(run: Run) -> None:
     """Draw a run; while a trainer is at work the view looks again by itself, and stops when the run has ended."""
     alive = run.state in ALIVE
-    st.fragment(_live, run_every=LOOK if alive else None)(run, alive)
-    with st.expander("Recipe", icon=":material/receipt_long:"):
-        with in_place():
-            recipe = run.recipe
-            st.code(recipe.command(), language="bash", wrap_lines=True)
-            st.json(recipe.model_dump(mode="json"), expanded=False)
-        st.caption(f"Run directory: {plain(str(run.path))}")
-    with st.expander("Log", icon=":material/terminal:"):
-        st.code(run.log(60) or "The log is empty so far.", language=None)
+    st.fragment(_head, run_every=LOOK if alive else None)(run, alive)
+    run_actions(run, run.status())
+    st.fragment(_curves, run_every=CURVES if alive else None)(run)
+    st.fragment(_epochs, run_every=EPOCHS if alive else None)(run)
+    st.fragment(_log, run_every=EPOCHS if alive else None)(run)
+    with in_place():
+        run_record(run)
 
 
-def _live(run: Run, was_alive: bool) -> None:
+def _head(run: Run, was_alive: bool) -> None:
     status = run.status()
-    alive = status["state"] in ALIVE
-    if was_alive and not alive:
-        st.rerun()  # the whole page, which then stops looking
-    _head(run, status)
-    _buttons(run, status)
-    history = run.history()
-    _figures(status, history)
-    _curves(run, status, history)
-    samples_view(run)
-
-
-def _head(run: Run, status: dict[str, Any]) -> None:
     state = status["state"]
+    waits = bool(status.get("waiting_for"))
+    if was_alive and (state not in ALIVE or waits != st.session_state.get(f"waits-{run.id}", waits)):
+        st.session_state.pop(f"waits-{run.id}", None)
+        st.rerun()  # the whole page, which then stops looking, or has other buttons
+    st.session_state[f"waits-{run.id}"] = waits
     icon, colour = BADGES.get(state, (":material/help:", "gray"))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(state, icon=icon, color=colour)  # type: ignore[arg-type]
         st.caption(f"{plain(run.id)} · {plain(_device(status))}")
     if status.get("error"):
         st.error(plain(str(status["error"])), icon=":material/error:")
-    epochs, epoch, steps = status.get("epochs", 1), status.get("epoch", 0), status.get("steps_per_epoch")
-    if state in ALIVE and status.get("waiting_for"):
+    epochs, epoch, steps = status.get("epochs") or 1, status.get("epoch") or 0, status.get("steps_per_epoch")
+    if state in ALIVE and waits:
         st.info(_waiting(status), icon=":material/hourglass_top:")
     elif state in ALIVE:
-        done = (max(0, epoch - 1) + status.get("step", 0) / steps) / epochs if steps and epoch else 0.0
+        done = (max(0, epoch - 1) + (status.get("step") or 0) / steps) / epochs if steps and epoch else 0.0
         left = status.get("seconds_left")
         text = f"{status.get('phase', 'starting')} · epoch {epoch} of {epochs}"
         text += f" · {duration(left)} left" if left else ""
         st.progress(min(1.0, done), plain(text))
+    _figures(run, status)
 
 
 def _device(status: dict[str, Any]) -> str:
@@ -85,80 +80,36 @@ def _waiting(status: dict[str, Any]) -> str:
     return f"Waiting for **{plain(str(status['waiting_for']))}**: a device trains one run at a time.{line}"
 
 
-def _buttons(run: Run, status: dict[str, Any]) -> None:
-    state = status["state"]
-    with st.container(horizontal=True), in_place():
-        if state in ALIVE and status.get("waiting_for"):
-            if st.button(
-                "Leave the queue", icon=":material/close:", key=f"leave-{run.id}", help="Resume queues it again"
-            ):
-                run.request("stop")
-                st.toast("Leaving the queue.")
-        elif state in ALIVE:
-            if st.button("Stop", icon=":material/stop:", key=f"stop-{run.id}", help="End and keep the best epoch"):
-                run.request("stop")
-                st.toast("Stopping after this step; the best epoch is kept.")
-            if st.button("Pause", icon=":material/pause:", key=f"pause-{run.id}", help="Save all and free the device"):
-                run.request("pause")
-                st.toast("Pausing after this step.")
-        elif state in RESUMABLE and st.button(
-            "Resume", icon=":material/play_arrow:", key=f"resume-{run.id}", type="primary"
-        ):
-            relaunch(run)
-            st.rerun()
-        if run.has_best:
-            st.page_link(
-                "pages/4_Predict.py",
-                label="Predict with its best epoch",
-                icon=":material/draw:",
-                query_params={"model": run.id},
-            )
-
-
-def _figures(status: dict[str, Any], history: list[dict[str, Any]]) -> None:
+def _figures(run: Run, status: dict[str, Any]) -> None:
     shown = ("val_mean_iou", "val_pixel_accuracy")
-    rows = [row for row in history if all(row.get(figure) is not None for figure in shown)]
+    rows = [row for row in run.history() if all(row.get(figure) is not None for figure in shown)]
     best = max(rows, key=lambda row: row["val_mean_iou"], default=None)
-    speed = status.get("images_per_second")
-    columns = st.columns(4)
-    columns[0].metric("Best mean IoU", f"{best['val_mean_iou']:.3f}" if best else "–", help="On the validation part")
-    columns[1].metric("Its accuracy", f"{best['val_pixel_accuracy']:.3f}" if best else "–", help="Share of pixels")
-    columns[2].metric("Best epoch", f"{best['epoch']}" if best else "–")
-    columns[3].metric("Images a second", f"{speed:.1f}" if speed else "–")
+    speed, peak, use = (status.get(name) for name in ("images_per_second", "peak_memory_bytes", "gpu_use"))
+    figures = [
+        ("Best mean IoU", f"{best['val_mean_iou']:.3f}" if best else "–", "On the validation part"),
+        ("Its accuracy", f"{best['val_pixel_accuracy']:.3f}" if best else "–", "Share of pixels"),
+        ("Best epoch", f"{best['epoch']}" if best else "–", "The one that is kept"),
+        ("Images a second", f"{speed:.1f}" if isinstance(speed, (int, float)) else "–", "Of the training"),
+        ("Memory", memory(peak) if isinstance(peak, int) else "–", "The most that the trainer had to itself"),
+    ]
+    if isinstance(use, (int, float)):
+        used = status.get("gpu_memory_bytes")
+        held = f"; {memory(used)} of its memory in use" if isinstance(used, int) else ""
+        figures.append(("GPU", f"{100 * use:.0f} %", f"Its load at the moment{held}"))
+    with st.container(horizontal=True, gap="small"):
+        for label, value, help in figures:
+            st.metric(label, value, help=help, width=130)
 
 
-def _curves(run: Run, status: dict[str, Any], history: list[dict[str, Any]]) -> None:
-    steps = run.steps()
-    if not steps:
-        if status["state"] in ALIVE and not status.get("waiting_for"):
-            st.info("The curves begin with the first step; building the network takes some seconds.")
-        return
-    along = st.segmented_control(
-        "Curves", ["epochs", "steps"], default="steps" if len(history) < 2 else "epochs", required=True,
-        key=f"along-{run.id}", label_visibility="collapsed",
-    )  # fmt: skip
-    per_step = along == "steps"
-    figures = {**charts.FIGURES, **(charts.ADVERSARIAL if "discriminator_loss" in steps[-1] else {})}
-    rows = [st.columns(3) for _ in range(0, len(figures), 3)]
-    for column, figure in zip([column for row in rows for column in row], figures, strict=True):
-        if per_step or not history:
-            per_epoch = status.get("steps_per_epoch") or max(row["step"] for row in steps)
-            drawn = charts.by_step(charts.thin(steps), history, per_epoch, figure, run.id)
-        else:
-            drawn = charts.by_epoch(history, figure, run.id)
-        last = history[-1].get(f"val_{figure}") if history else None
-        said = f", validation {last:.3f} after epoch {history[-1]['epoch']}" if last is not None else ""
-        column.plotly_chart(
-            drawn, key=f"{figure}-{per_step}-{run.id}", config={"displaylogo": False},
-            alt=f"{figures[figure]} of training and validation{said}",
-        )  # fmt: skip
+def _curves(run: Run) -> None:
+    with in_place():
+        curves_view(run)
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: 45 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+def _epochs(run: Run) -> None:
+    epoch_view(run)
+
+
+def _log(run: Run) -> None:
+    with st.expander("Log", icon=":material/terminal:"):
+        st.code(run.log(60) or "The log is empty so far.", language=None)

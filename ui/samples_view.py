@@ -11,47 +11,36 @@ from segmodels.data.images import encoded, read_image, read_mask
 from segmodels.errors import UserError
 from segmodels.files import read_json
 from segmodels.training.runs import Run
-from ui.frame import in_place
 from ui.grid import Tile, grid
 from ui.viewer import Layer, Picture, viewer
 
-#: The end of the slider over epochs, which follows a run as it goes.
-LATEST = -1
 
-
-def samples_view(run: Run) -> None:
-    """Draw them, once there are any; a click on one shows it large."""
+def sample_epochs(run: Run) -> list[int]:
+    """The epochs whose predictions are all there; `UserError` where the folder is damaged."""
     folder = run.path / "samples"
     if not (folder / "index.json").is_file():
-        return
-    with in_place():
-        ids, labels = _index(folder)
-        # An epoch whose last picture is there has all of them.
-        written = folder.glob(f"{len(ids) - 1}-epoch-*.png")
-        epochs = sorted(int(number) for path in written if (number := path.stem.rpartition("-")[2]).isdecimal())
-        if not epochs:
-            return
-        st.markdown("**Validation pictures**")
-        epoch = _choose_epoch(run, epochs)
-        tiles = [_tile(folder, number, sample_id, epoch) for number, sample_id in enumerate(ids)]
-        key = f"sample-{run.id}"
-        if clicked := grid(tiles, labels, key=f"samples-{run.id}"):
-            st.session_state[key] = clicked
-        chosen = st.session_state.get(key)
-        _large(run, folder, ids.index(chosen) if chosen in ids else 0, epoch, ids, labels)
+        return []
+    ids, _ = _index(folder)
+    # An epoch whose last picture is there has all of them.
+    written = folder.glob(f"{len(ids) - 1}-epoch-*.png")
+    return sorted(int(number) for path in written if (number := path.stem.rpartition("-")[2]).isdecimal())
 
 
-def _choose_epoch(run: Run, epochs: list[int]) -> int:
-    if len(epochs) == 1:
-        return epochs[0]
-    picked = st.select_slider(
-        "After epoch",
-        [*epochs[:-1], LATEST],
-        value=LATEST,
-        key=f"epoch-{run.id}",
-        format_func=lambda value: f"{epochs[-1]}, the latest" if value == LATEST else str(value),
-    )
-    return epochs[-1] if picked == LATEST else picked
+def sample_labels(run: Run) -> tuple[ClassLabel, ...]:
+    """The classes of a run; `UserError` where they are damaged."""
+    return _index(run.path / "samples")[1]
+
+
+def samples_view(run: Run, epoch: int) -> None:
+    """Draw the pictures after an epoch; a click on one shows it large."""
+    folder = run.path / "samples"
+    ids, labels = _index(folder)
+    tiles = [_tile(folder, number, sample_id, epoch) for number, sample_id in enumerate(ids)]
+    key = f"sample-{run.id}"
+    if clicked := grid(tiles, labels, key=f"samples-{run.id}"):
+        st.session_state[key] = clicked
+    chosen = st.session_state.get(key)
+    _large(run, folder, ids.index(chosen) if chosen in ids else 0, epoch, ids, labels)
 
 
 def _index(folder: Path) -> tuple[list[str], tuple[ClassLabel, ...]]:

@@ -12,6 +12,7 @@ from segmodels.data.class_weights import METHODS, suggested_weights
 from segmodels.data.dataset import ClassLabel
 from segmodels.data.statistics import Statistics
 from ui import cached, charts
+from ui.curves import TRAINING
 from ui.figures import compact
 from ui.frame import plain
 
@@ -78,7 +79,7 @@ def size_chart(sizes: np.ndarray) -> go.Figure:
             mode="markers",
             marker={
                 "size": counts, "sizemode": "area", "sizeref": 2 * counts.max() / 30**2, "sizemin": 4,
-                "color": charts.TRAINING["color"], "opacity": 0.6,
+                "color": TRAINING, "opacity": 0.6,
             },
             customdata=counts,
             hovertemplate="%{x} x %{y}: %{customdata} pictures<extra></extra>",

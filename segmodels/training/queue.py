@@ -1,6 +1,6 @@
 """The queue: one run a device at a time, in the order in which they came. Loads no Keras.
 
-Every run that trains or waits to train has a ticket, a small file in the home's `queue/`; their numbers are the line.
+Every run that trains or waits to train has a ticket, a small file in the home's `queue/`; their order is the line.
 Nobody serves it: each waiting process looks at the tickets before its own, under one lock, and takes a device when it
 is its turn. So there is no server that could be down, and no clock that could be wrong. Whether a ticket's process
 lives is told by its run's own lock, which the operating system frees however a process ends: the next in line notices
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segmodels.errors import UserError
 from segmodels.files import sweep
 from segmodels.training.tickets import Ticket, next_number, queue_folder, tickets, whole_line
 
@@ -105,8 +106,55 @@ def turn(
 
 def leave(run: Path) -> None:
     """Take a run out of the line, or free its device."""
+    if not tickets(run):
+        return
+    try:
+        with whole_line():  # or else a move that is under way might write its ticket again
+            _drop(run)
+    except UserError:  # a process that hangs has the line: that must not keep a device
+        _drop(run)
+
+
+def _drop(run: Path) -> None:
     for ticket in tickets(run):
         ticket.path.unlink(missing_ok=True)
+
+
+def move(run: Path, to: int) -> int:
+    """Put a waiting run at another place among those that wait.
+
+    One file is replaced by that: whoever looks, and whenever this process is killed, meets the old order or the new.
+
+    Args:
+        run: its directory.
+        to: how many that wait shall be before it; 0 makes it the next, and more than there are the last.
+
+    Returns:
+        The place that it has now.
+
+    Raises:
+        UserError: the run does not wait.
+    """
+    with whole_line() as line:
+        waiting = [ticket for ticket in line if ticket.device is None]
+        mine = next((ticket for ticket in waiting if ticket.run == str(run)), None)
+        if mine is None:
+            raise UserError(f"run {run.name} does not wait in the queue: `runs list` shows which do")
+        others = [ticket for ticket in waiting if ticket.run != mine.run]
+        to = max(0, min(to, len(others)))
+        if waiting.index(mine) != to:
+            line = [ticket for ticket in line if ticket.run != mine.run]
+            replace(mine, rank=_between(line, line.index(others[to]) if to < len(others) else len(line))).save()
+        return to
+
+
+def _between(line: list[Ticket], place: int) -> tuple[int, int]:
+    """The rank of a ticket that shall stand in a line before the one that has this place now."""
+    if place == len(line):
+        return next_number(line), 1
+    behind = line[place].order
+    before = line[place - 1].order if place else behind - 2
+    return ((before + behind) / 2).as_integer_ratio()
 
 
 def lost() -> tuple[list[Ticket], list[Ticket]]:
@@ -127,6 +175,11 @@ def lost() -> tuple[list[Ticket], list[Ticket]]:
                 started.save()
                 again.append(started)
     return again, hopeless
+
+
+def waiting_runs() -> list[str]:
+    """The ids of the runs that stand in line, in their order."""
+    return [Path(ticket.run).name for ticket in tickets() if ticket.device is None and not ticket.over]
 
 
 def waiting(run: Path) -> Ticket | None:
@@ -185,7 +238,7 @@ def _place(mine: Ticket, line: list[Ticket]) -> Place:
     taken = {ticket.device for ticket in having}
     waiting = []
     for ticket in line:
-        if ticket.number < mine.number and ticket.device is None and (ticket.starting or ticket.alive):
+        if ticket.order < mine.order and ticket.device is None and (ticket.starting or ticket.alive):
             waiting.append(ticket)
             # Who came before has the first choice, and is about to take it.
             taken |= {next((device for device in ticket.devices if device not in taken), None)}

@@ -64,9 +64,7 @@ def keep_rows(run: Run, epoch: int, step: int) -> list[str]:
     return notes
 
 
-def _rows_up_to(
-    path: Path, epoch: int, step: int = 0, needed: Sequence[str] = ("loss", "seconds")
-) -> list[Row]:
+def _rows_up_to(path: Path, epoch: int, step: int = 0, needed: Sequence[str] = ("loss", "seconds")) -> list[Row]:
     """The rows that happened before a position, without damaged ones."""
 
     def happened(row: dict[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from segmodels.home import home
 from segmodels.recipe import Recipe
 from segmodels.training.changes import wanted_change
 from segmodels.training.queue import leave, waiting, withdraw
+from segmodels.training.rows import Row, read_rows
 from segmodels.training.tickets import START_GRACE, is_held
 
 #: States in which a trainer should be alive; if its lock is free it was interrupted.
@@ -231,6 +232,8 @@ class Run:
 
         The operating system frees the lock however the process ends, which a stored process id cannot tell.
         """
+        if not self.path.is_dir():  # which the lock would make again
+            raise UserError(f"there is no run {self.id} any more")
         lock = FileLock(self.path / "lock")
         try:
             with explain_disk_errors(self.path):

@@ -1,20 +1,29 @@
-"""The tickets of the queue: small files, one a run that trains or waits to train, whose numbers are the line."""
+"""The tickets of the queue: small files, one a run that trains or waits to train, whose order is the line."""
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, field
+from fractions import Fraction
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, write_json
 from segmodels.home import home
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 #: Seconds that a started process has to arrive in the line before it counts as lost.
 START_GRACE = 60.0
@@ -27,7 +36,7 @@ class Ticket:
     """A run's place in the line.
 
     Attributes:
-        number: the order; a run that comes later has a higher one.
+        number: the name of its file; a run that comes later has a higher one.
         run: its directory.
         devices: keys of those that it may use, in the order of its preference.
         device: the one that it has; None while it waits.
@@ -37,6 +46,8 @@ class Ticket:
         started: when it was last, in seconds since 1970.
         folder: the working directory of whoever launched it.
         variables: what of their environment it needs.
+        rank: a fraction that stands for the number in the order, of a run that was moved; there is always another one
+            between two, so that one file says all of a move.
     """
 
     number: int
@@ -51,6 +62,12 @@ class Ticket:
     variables: dict[str, str] = field(
         default_factory=lambda: {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     )
+    rank: tuple[int, PositiveInt] | None = None
+
+    @property
+    def order(self) -> Fraction:
+        """Where it stands in the line: behind all with a lower one."""
+        return Fraction(*(self.rank or (self.number, 1)))
 
     @property
     def path(self) -> Path:
@@ -66,6 +83,12 @@ class Ticket:
         """Whether its process was started and may still arrive."""
         return self.launched and not self.arrived and abs(time.time() - self.started) < START_GRACE
 
+    @property
+    def over(self) -> bool:
+        """Whether its run has ended or is gone."""
+        done = self.device is not None or not self.launched
+        return (done and not self.alive) or not (Path(self.run) / "recipe.json").is_file()
+
     def save(self) -> None:
         write_json(self.path, asdict(self))
 
@@ -74,9 +97,22 @@ def queue_folder() -> Path:
     return home() / "queue"
 
 
-def is_held(path: Path) -> bool:
+def is_held(path: str | Path) -> bool:
     """Whether a process holds the lock of this file."""
-    if not path.exists():
+    if fcntl is not None:  # as FileLock does, but shared: two that look do not take each other for the holder
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError as error:
+            return not isinstance(error, (FileNotFoundError, NotADirectoryError))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except OSError as error:
+            if error.errno != errno.ENOSYS:  # a disk without such locks, where FileLock has another way
+                return True
+        finally:
+            os.close(descriptor)
+    if not Path(path).exists():
         return False
     lock = FileLock(path)
     try:
@@ -88,7 +124,8 @@ def is_held(path: Path) -> bool:
 
 
 def next_number(line: list[Ticket]) -> int:
-    return line[-1].number + 1 if line else 1
+    """A number behind everybody's place."""
+    return 1 + max((max(ticket.number, math.floor(ticket.order)) for ticket in line), default=0)
 
 
 def tickets(run: Path | None = None) -> list[Ticket]:
@@ -97,13 +134,26 @@ def tickets(run: Path | None = None) -> list[Ticket]:
     for path in sorted(queue_folder().glob("*.json")):
         with suppress(UserError, TypeError, ValueError):
             found.append(Ticket(**{**read_json(path), "number": int(path.stem)}))
+    found.sort(key=lambda ticket: ticket.order)
     return [ticket for ticket in found if run is None or ticket.run == str(run)]
 
 
 @contextmanager
 def whole_line() -> Iterator[list[Ticket]]:
     """The tickets, for nobody else to change meanwhile, without those whose run is over."""
-    folder = queue_folder()
+    with hold(queue_folder()):
+        line = []
+        for ticket in tickets():
+            if ticket.over:
+                ticket.path.unlink(missing_ok=True)
+            else:
+                line.append(ticket)
+        yield line
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Have a folder, which is made where there is none, for this process alone; `UserError` where that cannot be."""
     with explain_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
@@ -112,13 +162,6 @@ def whole_line() -> Iterator[list[Ticket]]:
         except Timeout:
             raise UserError(f"{folder / 'lock'} is held by a process that hangs: end that, and try again") from None
     try:
-        line = []
-        for ticket in tickets():
-            done = ticket.device is not None or not ticket.launched
-            if (done and not ticket.alive) or not (Path(ticket.run) / "recipe.json").is_file():
-                ticket.path.unlink(missing_ok=True)
-            else:
-                line.append(ticket)
-        yield line
+        yield
     finally:
         lock.release()
