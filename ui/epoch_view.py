@@ -15,6 +15,8 @@ from ui.samples_view import sample_epochs, sample_labels, samples_view
 
 #: The end of the slider, which follows a run as it goes.
 LATEST = -1
+#: Of a share of none, and of all.
+SHADES = [[0, "#F7FBFF"], [1, "#08306B"]]
 #: Classes up to which each cell has its share written into it.
 WRITTEN = 12
 
@@ -65,7 +67,7 @@ def confusion_chart(counts: np.ndarray, labels: tuple[ClassLabel, ...], *, key: 
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [html.escape(label.name) for label in labels]
     heat = {
-        "type": "heatmap", "z": 100 * shares, "x": names, "y": names, "zmin": 0, "zmax": 100, "colorscale": [[0, "#F7FBFF"], [1, "#08306B"]],
+        "type": "heatmap", "z": 100 * shares, "x": names, "y": names, "zmin": 0, "zmax": 100, "colorscale": SHADES,
         "customdata": counts, "colorbar": {"title": {"text": "%"}, "thickness": 12},
         "hovertemplate": "%{y} called %{x}: %{z:.1f} % of its pixels (%{customdata:,.0f})<extra></extra>",
         **({"texttemplate": "%{z:.1f}"} if len(labels) <= WRITTEN else {}),

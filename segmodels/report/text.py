@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from segmodels import durations
+
 #: What XML does not have, and what turns the direction of the text around it.
 _UNSEEN = re.compile(
     "[^\t\n\\x20-\\x7e\\x85\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]|[\\u202a-\\u202e\\u2066-\\u2069]"
@@ -53,17 +55,11 @@ def figure(value: Any, digits: int = 4) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """Seconds in the two largest units: 2 h 05 min."""
+    """Seconds in words, if it is a time."""
     found = number(seconds)
     if found is None or found < 0:
         return NOTHING
-    if found < 60:
-        return f"{found:.1f} s"
-    minutes, rest = divmod(round(found), 60)
-    hours, part = divmod(minutes, 60)
-    if hours >= 1_000_000:
-        return f"{hours:.3g} h"
-    return f"{hours} h {part:02} min" if hours else f"{minutes} min {rest:02} s"
+    return f"{found / 3600:.3g} h" if found > 1e9 else durations.duration(found)
 
 
 def memory(count_of_bytes: Any) -> str:
