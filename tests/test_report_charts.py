@@ -224,7 +224,7 @@ def test_words_for_numbers() -> None:
     assert [figure(x) for x in (0.5, 12_345, 1e-5, 4321.0, None, "x", math.nan, True, 10**400)] == [
         "0.5000", "12,345", "1e-05", "4321", "–", "–", "–", "–", "–",
     ]  # fmt: skip
-    assert [duration(x) for x in (2.06, 75, 7504, -1, "x")] == ["2.1 s", "1 min 15 s", "2 h 05 min", "–", "–"]
+    assert [duration(x) for x in (2.06, 75, 7504, -1, "x")] == ["2 s", "1 min 15 s", "2 h 5 min", "–", "–"]
     assert energy(7200) == "2.00 Wh (7.2 kJ)"
     assert energy(None) == energy("x") == "not known"
     assert moment(1795734495.3) == "2026-11-26 23:08 UTC"

@@ -10,8 +10,8 @@ from segmodels.files import read_json
 from segmodels.recipe import Recipe
 from segmodels.report.text import clean, count, number
 from segmodels.training.notes import Notes, notes_of
-from segmodels.training.run_files import file_of, status_of
 from segmodels.training.rows import read_rows
+from segmodels.training.run_files import file_of, status_of
 from segmodels.training.runs import ALIVE, Run
 
 #: Rows of `changes.json` that are taken.

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 from segmodels.errors import UserError
 from segmodels.files import replacing
 from segmodels.report.text import clean, count, number
-from segmodels.training.run_files import file_of, status_of
 from segmodels.training.rows import read_rows
+from segmodels.training.run_files import file_of, status_of
 from segmodels.training.runs import Run
 
 #: No training has more epochs, or steps in one: such a row is damaged.
