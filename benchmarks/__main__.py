@@ -11,6 +11,7 @@ from segmodels.device import device
 #: Name and what it measures; each is a module of this folder with `main()`.
 BENCHMARKS = {
     "viewer": "the mask viewer and the grid of Browse in a browser: frames, opening, turning pages, memory",
+    "watch": "the Train page in a browser: curves of many runs, many runs in a list, a run that is followed",
     "startup": "import time, first paint of the home page, what the server process loads",
     "training": "a training step beside segmentation_models.pytorch, and what a run takes beside its steps",
     "profile": "where the time of that step goes, by kind of operation",

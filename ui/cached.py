@@ -18,6 +18,7 @@ from segmodels.errors import UserError
 from segmodels.files import state_of, whole
 from segmodels.hub.checkpoint import WEIGHTS
 from segmodels.prediction.masks import overlay
+from segmodels.training.overview import overview
 
 if TYPE_CHECKING:
     from segmodels.prediction.predictor import Predictor
@@ -78,6 +79,13 @@ def _files_state(name: str, root: str | None, split: str) -> str:
 def _statistics() -> dict[str, Statistics]:
     """Those counted last, for all sessions, by the state of the files that they are of."""
     return {}
+
+
+@st.cache_data(max_entries=4, show_spinner=False, ttl=10)
+def runs_with_epochs(of_home: Path) -> list[str]:
+    """The ids of the runs that have finished an epoch, newest first; looked at every ten seconds, since what follows a
+    run asks at every step."""
+    return [row.id for row in overview() if row.epoch]
 
 
 @st.cache_data(max_entries=16, show_spinner=False, ttl=60)

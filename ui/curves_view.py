@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
-from segmodels.training.overview import overview
+from segmodels.errors import UserError
+from segmodels.home import home
 from segmodels.training.runs import ALIVE, Run, find_run
+from ui import cached
 from ui.curves import FIGURES, Drawn, curves, is_there, said
 from ui.frame import plain
 
@@ -58,13 +61,18 @@ def _choices(run: Run, there: list[str], *, early: bool) -> tuple[list[str], boo
                 help="Of training: what a running mean keeps of itself at each point",
             )  # fmt: skip
             log = st.toggle("Logarithmic axis", key="log-axis", help="For losses and rates", bind="query-params")
-            others = [row.id for row in overview() if row.id != run.id and row.epoch]
+            others = [run_id for run_id in cached.runs_with_epochs(home()) if run_id != run.id]
             beside = st.multiselect(
-                "Over them", others, max_selections=MOST - 1, key=f"beside-{run.id}", placeholder="Other runs"
-            )
+                "Over them", others, max_selections=MOST - 1, key="beside", placeholder="Other runs",
+                bind="query-params",
+            )  # fmt: skip
     if beside:
         st.caption(f"Solid: validation. Dotted: training. Over {plain(run.id)}: {plain(', '.join(beside))}")
-    return [name for name in there if name in chosen], by_step, smoothing, log, [find_run(name) for name in beside]
+    found = []
+    for name in beside:
+        with suppress(UserError):  # it was deleted meanwhile
+            found.append(find_run(name))
+    return [name for name in there if name in chosen], by_step, smoothing, log, found
 
 
 def _drawn(run: Run, status: dict[str, Any], by_step: bool) -> Drawn:

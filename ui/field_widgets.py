@@ -46,7 +46,8 @@ def field_widget(
         return choice(field, list(typing.get_args(annotation)), first, key=key, titles=titles)
     if annotation is bool:
         return st.toggle(title(field), bool(first), key=key, help=about(field), persist_state=KEPT)
-    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    several = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+    kinds = typing.get_args(annotation) if several else (annotation,)
     plain = {int, float} & {typing.get_args(kind)[0] if typing.get_args(kind) else kind for kind in kinds}
     if not plain:
         typed = st.text_input(title(field), first or "", max_chars=1000, key=key, help=about(field), persist_state=KEPT)
@@ -106,11 +107,16 @@ def _number(
     low = low if low is not None else limits.get("ge", limits.get("gt"))
     high = high if high is not None else limits.get("le", limits.get("lt"))
     auto, optional = takes_auto(Recipe.model_fields[field].annotation), types.NoneType in kinds
+    shown = None if first in (None, "auto") else kind(first)
+    if (auto or optional) and shown is not None:
+        # A box whose first value is a number can never be emptied: this one begins empty, and then has a value.
+        st.session_state.setdefault(key, shown)
+        shown = None
     value = st.number_input(
         title(field),
         None if low is None else kind(low),
         None if high is None else kind(high),
-        None if first in (None, "auto") else kind(first),
+        shown,
         step=kind(STEPS.get(field, 1 if kind is int else 0.05)),
         format="%d" if kind is int else "%g",
         key=key,

@@ -90,7 +90,7 @@ def _cells(row: Row) -> dict[str, Any]:
 
 
 def _over_each_other(ids: list[str]) -> None:
-    st.session_state[f"beside-{ids[0]}"] = ids[1:10]
+    st.session_state["beside"] = ids[1:10]
     show_part(WATCH, ids[0])
 
 

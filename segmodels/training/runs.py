@@ -34,6 +34,13 @@ ALIVE = ("queued", "running")
 ENDED_BY = {"stop": "stopped", "pause": "paused"}
 #: What `status.json` says of a run's place in the queue once it does not wait.
 NOT_WAITING: dict[str, Any] = {"place": None, "waiting_for": None}
+#: What is counted with, or shown as text, of `status.json`; a field of another type is as one that is not there.
+STATUS_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("epoch", "epochs", "step", "steps_per_epoch", "place", "memory_bytes", "peak_memory_bytes"), int),
+    **dict.fromkeys(("seconds_left", "images_per_second", "gpu_use", "started", "ended", "created"), (int, float)),
+    **dict.fromkeys(("error", "phase", "waiting_for", "device", "precision", "backend"), str),
+    "best": dict,
+}
 #: States from which `resume` continues.
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
 
@@ -143,7 +150,9 @@ class Run:
             status = read_json(self.path / "status.json")
         except UserError:
             return None
-        return status if isinstance(status, dict) and isinstance(status.get("state"), str) else None
+        if not isinstance(status, dict) or not isinstance(status.get("state"), str):
+            return None
+        return {key: value for key, value in status.items() if _makes_sense(key, value)}
 
     def _will_start(self) -> bool:
         ticket = waiting(self.path)
@@ -257,6 +266,16 @@ def check_resumable(run: Run) -> None:
     more = wanted_change(run.path).get("epochs", 0) > int(status.get("epoch") or 0)
     if (state := status["state"]) not in RESUMABLE and not (state == "finished" and more):
         raise UserError(f"run {run.id} is {state}: only a {', '.join(RESUMABLE)} run can be resumed")
+
+
+def _makes_sense(key: str, value: Any) -> bool:
+    """Whether a field of `status.json` is of the type that whoever reads it expects."""
+    kind = STATUS_TYPES.get(key)
+    if kind is None or value is None:
+        return True
+    if key == "best":
+        return isinstance(value, dict) and type(value.get("epoch")) is int and isinstance(value.get("mean_iou"), float)
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def corrected(
