@@ -29,7 +29,7 @@ def zipped(form: str, folder: Path) -> Path:
 
 def upload(page: Page, server: Server, archive: Path) -> None:
     page.goto(f"{server.url}/Train?train-data=add")
-    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(archive)
+    page.get_by_test_id("stFileUploaderDropzoneInput").last.set_input_files(archive)
     page.get_by_role("button", name="Add this data set").click()
 
 

@@ -95,7 +95,8 @@ def curves(figure: Figure, runs: Sequence[Drawn], *, steps: bool, smoothing: flo
     whole = figure.title in ("Loss", "Mean squared error") and not log
     layout: dict[str, Any] = {
         "title": {"text": figure.title, "font": {"size": 15}, "x": 0, "y": 0.98, "yanchor": "top"},
-        "height": 280 if len(traces) < 8 else 340,
+        "height": 280,
+        "showlegend": len(runs) == 1,  # of several, one legend for all charts
         "margin": {"l": 0, "r": 8, "t": 34, "b": 0},
         "xaxis": {"title": {"text": "step" if steps else "epoch"}, "tickformat": "d", "minallowed": 0},
         "yaxis": {
@@ -124,6 +125,16 @@ def said(figure: Figure, runs: Sequence[Drawn]) -> str:
         if isinstance(value, (int, float)):
             parts.append(f"{run.name}: {value:.3g} after epoch {row.get('epoch')}")
     return f"{figure.title} of training and validation. {'; '.join(parts)}"
+
+
+def legend(runs: Sequence[Drawn]) -> str:
+    """The colours of several runs, as HTML: of what is not this module's own, only escaped text."""
+    entries = (
+        f'<span style="white-space: nowrap; margin-right: 1em"><span style="color: {RUNS[number % len(RUNS)]}" '
+        f'aria-hidden="true">&#9632;</span> {html.escape(run.name)}</span>'
+        for number, run in enumerate(runs)
+    )
+    return f'<div style="font-size: 0.85rem; display: flex; flex-wrap: wrap">{"".join(entries)}</div>'
 
 
 def is_there(figure: Figure, rows: Sequence[Row]) -> bool:

@@ -11,8 +11,7 @@ from segmodels.errors import UserError
 from segmodels.home import home
 from segmodels.training.runs import ALIVE, Run, find_run
 from ui import cached
-from ui.curves import FIGURES, Drawn, curves, is_there, said
-from ui.frame import plain
+from ui.curves import FIGURES, Drawn, curves, is_there, legend, said
 
 #: The figures that are shown at first; of a training against a discriminator those too.
 FIRST = ("loss", "accuracy", "mean IoU")
@@ -33,6 +32,9 @@ def curves_view(run: Run) -> None:
     drawn = [_drawn(run, status, by_step)]
     for other in beside:
         drawn.append(_drawn(other, other.status(), by_step))
+    if beside:
+        st.html(legend(drawn))
+        st.caption("Solid: validation. Dotted: training.")
     columns = 1 if len(chosen) == 1 else 2 if len(chosen) in (2, 4) else 3
     for start in range(0, len(chosen), columns):
         for column, name in zip(st.columns(columns), chosen[start : start + columns], strict=False):
@@ -66,8 +68,6 @@ def _choices(run: Run, there: list[str], *, early: bool) -> tuple[list[str], boo
                 "Over them", others, max_selections=MOST - 1, key="beside", placeholder="Other runs",
                 bind="query-params",
             )  # fmt: skip
-    if beside:
-        st.caption(f"Solid: validation. Dotted: training. Over {plain(run.id)}: {plain(', '.join(beside))}")
     found = []
     for name in beside:
         with suppress(UserError):  # it was deleted meanwhile

@@ -6,7 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from segmodels.errors import UserError
 from segmodels.models.backbones import PLAIN
 from segmodels.recipe import Recipe
 
@@ -87,12 +86,3 @@ def begin_form_anew() -> None:
     """Forget the start that was taken; the data set that is chosen stays."""
     version = st.session_state.get("form-version", 0) + 1
     st.session_state.update({"form-start": {}, "form-version": version, "form-said": ""})
-
-
-def begin_form_with_text(text: str, name: str) -> str:
-    """The same with the text of a recipe's file; returns what is wrong with it, or nothing."""
-    try:
-        begin_form_with(Recipe.parse(text, name), f"From the file {name}")
-    except UserError as error:
-        return str(error)
-    return ""

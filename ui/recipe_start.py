@@ -8,9 +8,10 @@ from segmodels.data.datasets import dataset_type
 from segmodels.durations import duration
 from segmodels.errors import UserError
 from segmodels.named_recipes import NAMED_RECIPES, NamedRecipe, named_recipe
+from segmodels.recipe import Recipe
 from segmodels.training.recipe_times import times_here
 from segmodels.training.runs import find_run, list_runs
-from ui.form_start import begin_form_anew, begin_form_with, begin_form_with_text
+from ui.form_start import begin_form_anew, begin_form_with
 from ui.frame import plain
 
 #: Recipes of well-known systems are many: they are chosen from a list, the others from cards.
@@ -41,7 +42,7 @@ def _cards() -> None:
         for name, row in NAMED_RECIPES.items():
             if name.startswith(CLASSIC):
                 continue
-            with st.container(border=True, width=176):
+            with st.container(border=True, width=164):
                 st.markdown(f"**{plain(name)}**")
                 st.caption(plain(_purpose(row)))
                 measured = f"Measured: {row.measured}, two processor cores" if row.measured else None
@@ -93,10 +94,21 @@ def _earlier() -> None:
 
 
 def _file() -> None:
-    given = st.file_uploader("A recipe's file", type=["yaml", "yml", "json"], key="recipe-file", max_upload_size=1)
-    if given is None or not st.button("Use this file", key="use-file"):
+    st.file_uploader(
+        "A recipe's file", type=["yaml", "yml", "json"], key="recipe-file", max_upload_size=1, on_change=_take_file
+    )
+    if problem := st.session_state.get("recipe-problem"):
+        st.error(plain(problem), icon=":material/error:")
+
+
+def _take_file() -> None:
+    """Fill the form with what was given."""
+    st.session_state.pop("recipe-problem", None)
+    given = st.session_state["recipe-file"]
+    if given is None:
         return
-    if wrong := begin_form_with_text(given.getvalue().decode("utf-8", "replace"), given.name):
-        st.error(plain(wrong), icon=":material/error:")
-    else:
-        st.rerun()
+    try:
+        recipe = Recipe.parse(given.getvalue().decode("utf-8", "replace"), given.name)
+        begin_form_with(recipe, f"From the file {given.name}")
+    except UserError as error:
+        st.session_state["recipe-problem"] = str(error)
