@@ -3,7 +3,8 @@
 Drawing: ten runs of 200 epochs over each other, from the page's address; aim: 1 s. Listing: 500 runs, from the click on
 the tab to the table; aim: 0.5 s. Following: how long after a step was written it is on the screen (aim: 2 s), what of a
 core the server takes meanwhile (aim: 10 %), and what it costs the trainer: the median step while the page is open to
-that while it is closed, in turns (aim: 1.02). The browser has the lowest priority, as it is mostly another machine's.
+that while it is closed, in turns (aim: 1.02). For this the browser has the lowest priority, as it is mostly another
+machine's.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> None:
         with server(home) as (url, _):
             _drawing(browser, url, ids[:DRAWN])
             _listing(browser, url)
-    with _browser() as browser, tempfile.TemporaryDirectory() as home:
+    with _browser(niceness=19) as browser, tempfile.TemporaryDirectory() as home:
         os.environ["SEGMODELS_HOME"] = home
         fields = {"data": "toy-pets", "backbone": "mobilenetv2", "weights": "none", "image_size": 128}
         run = launch(Recipe(**fields, epochs=1000))
@@ -188,12 +189,12 @@ def _spread(values: list[float], unit: str = " s") -> str:
 
 
 @contextlib.contextmanager
-def _browser() -> Iterator[Browser]:
+def _browser(niceness: int = 0) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         for process in psutil.process_iter(["name"]):
             if "chrom" in (process.info["name"] or ""):
                 with contextlib.suppress(psutil.Error):
-                    process.nice(19)  # those that it starts later take it over
+                    process.nice(niceness)  # those that it starts later take it over
         yield launched
         launched.close()
