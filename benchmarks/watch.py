@@ -32,6 +32,10 @@ from segmodels.training.runs import Run
 RUNS, DRAWN, EPOCHS, STEPS = 500, 10, 200, 30
 #: Seconds of each turn with the page open, and with it closed; and how many turns.
 TURN, TURNS = 25, 4
+#: Whether three charts are drawn along steps or epochs, each of so many lines or more.
+DRAWN_ALONG = """([axis, lines]) =>
+    [...document.querySelectorAll(".js-plotly-plot")].filter((plot) =>
+        plot._fullData?.length >= lines && plot.layout?.xaxis?.title?.text === axis).length >= 3"""
 #: The last step that a chart of steps shows.
 SHOWN = """() => {
     const plot = document.querySelector(".js-plotly-plot");
@@ -62,39 +66,41 @@ def main() -> None:
 
 
 def _drawing(browser: Browser, url: str, ids: list[str]) -> None:
-    others = "&".join(f"beside={run_id}" for run_id in ids[1:])
-    times = []
+    """From the page's address in a new browser, which loads the app and Plotly too; and once these are there."""
+    address = f"{url}/Train?part=Watch&run={ids[0]}&{'&'.join(f'beside={run_id}' for run_id in ids[1:])}"
+    fresh, again = [], []
     for turn in range(6):
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(f"{url}/Train?part=All%20runs")  # the app itself is loaded
-        page.get_by_role("tab", name="Watch").wait_for()
-        page.wait_for_timeout(1500)
         began = time.perf_counter()
-        page.goto(f"{url}/Train?part=Watch&run={ids[0]}&{others}")
-        page.wait_for_function(
-            "n => [...document.querySelectorAll('.js-plotly-plot')].filter(p => p._fullData?.length >= n).length >= 3",
-            arg=2 * len(ids),
-        )
-        if turn:  # the first one also warms the server up
-            times.append(time.perf_counter() - began)
+        page.goto(address)
+        page.wait_for_function(DRAWN_ALONG, arg=["epoch", 2 * len(ids)])
+        fresh.append(time.perf_counter() - began)
+        for along, axis in (("steps", "step"), ("epochs", "epoch")):
+            began = time.perf_counter()
+            page.get_by_role("radio", name=along).click()
+            page.wait_for_function(DRAWN_ALONG, arg=[axis, 2 * len(ids)])
+            if turn:  # the first one also warms the server up
+                again.append(time.perf_counter() - began)
         page.close()
-    print(f"| curves of {len(ids)} runs of {EPOCHS} epochs, from the address | {_spread(times)} |", flush=True)
+    print(f"| curves of {len(ids)} runs of {EPOCHS} epochs, from the click | {_spread(again)} |", flush=True)
+    print(f"| the same in a new browser, the loading of app and Plotly included | {_spread(fresh[1:])} |", flush=True)
 
 
 def _listing(browser: Browser, url: str) -> None:
     times = []
-    for turn in range(6):
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(f"{url}/Train?part=New%20run")
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(f"{url}/Train?part=New%20run")
+    for turn in range(7):
         page.get_by_role("button", name="Start training").wait_for()
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(1000)
         began = time.perf_counter()
         page.get_by_role("tab", name="All runs").click()
         page.get_by_text(f"{RUNS} of {RUNS} runs").wait_for()
         page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
-        if turn:
+        if turn:  # the first one also loads the table's script
             times.append(time.perf_counter() - began)
-        page.close()
+        page.get_by_role("tab", name="New run").click()
+    page.close()
     print(f"| {RUNS} runs in a table, from the click | {_spread(times)} |", flush=True)
 
 

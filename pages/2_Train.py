@@ -16,7 +16,7 @@ from ui.queue_view import queue_view
 from ui.recipe_form import recipe_form
 from ui.recipe_start import recipe_start
 from ui.run_view import run_view
-from ui.runs_table import restore_run, runs_table
+from ui.runs_table import restore_run, runs_table, told_problems
 from ui.summary_view import summary_view
 from ui.train_links import ALL, NEW, WATCH, show_part, take_next
 
@@ -93,6 +93,7 @@ if "part" not in st.session_state and "part" not in st.query_params:
     begins = "train-data" in st.query_params or not found
     st.session_state["part"] = NEW if begins and "run" not in st.query_params else WATCH
 undo()
+told_problems()
 first, second, third = st.tabs([NEW, WATCH, ALL], key="part", on_change="rerun", bind="query-params")
 if first.open:
     with first, in_place():

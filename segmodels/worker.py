@@ -120,9 +120,10 @@ def _place(kind: str, words: Sequence[str], training: bool) -> Path:
 
 def _kept(place: Path) -> Any:
     try:
-        return read_json(place)
+        document = read_json(place)
     except UserError:  # not there, or damaged: then it is made anew
         return None
+    return document if isinstance(document, dict) else None
 
 
 def _work(place: Path, job: _Job, words: list[str]) -> None:

@@ -17,6 +17,7 @@ from segmodels.training.changes import wanted_change
 from segmodels.training.notes import read_notes, write_notes
 from segmodels.training.runs import Run, list_runs
 from segmodels.training.trash import deleted
+from tests.own_forms import write_form
 from tests.test_app import opened, texts, widget
 from ui.field_widgets import title
 from ui.recipe_form import GROUPS, ONLY_WHERE
@@ -161,6 +162,50 @@ def test_notes_and_tags_are_kept(own: Run) -> None:
     assert not app.exception
     notes = read_notes(own)
     assert (notes.note, notes.tags) == ("the <b>first</b> one", ("good",))
+
+
+def test_a_box_of_notes_writes_what_it_shows_and_nothing_else(own: Run) -> None:
+    app = opened("2_Train", run=own.id)
+    write_notes(own, note="from another browser", tags=["theirs"])
+    app = widget(app.multiselect, "Tags").set_value(["mine"]).run()
+    assert not app.exception
+    assert (read_notes(own).note, read_notes(own).tags) == ("from another browser", ("mine",))
+    assert widget(app.text_area, "Note").value == "from another browser"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"architecture": "segnet", "norm_momentum": 0.5, "options": {"width": 8}},
+        {
+            "batch_size": "auto",
+            "ema": 0.9,
+            "class_weights": (1.0, 2.0, 0.5),
+            "layer_decay": 0.5,
+            "backbone": "mobilenetv2",
+        },
+        {"sampling": "tiles", "image_size": 64, "tile_stride": 32, "schedule": "plateau", "plateau_patience": 2},
+        {"loss": "focal(gamma=3)+0.5*dice", "augment": "flip+rotate(degrees=20)", "optimizer": "adamw", "seed": 7},
+    ],
+)
+def test_a_clone_is_the_recipe_to_the_last_field(home: Path, fields: dict[str, Any]) -> None:
+    recipe = Recipe(**{"data": "toy-pets", **fields})
+    Run.create(recipe, home / "runs" / "one").write_status(state="stopped")
+    app = widget(opened("2_Train", run="one").button, "Clone").click().run()
+    assert not app.exception
+    assert not app.error
+    assert command(app) == recipe.command()
+
+
+def test_a_clone_keeps_a_folder_of_data_that_is_in_no_list(home: Path, tmp_path: Path) -> None:
+    folder = write_form("masks", tmp_path / "cells")
+    Run.create(Recipe(data=str(folder), form="masks"), home / "runs" / "one").write_status(state="stopped")
+    app = widget(opened("2_Train", run="one").button, "Clone").click().run()
+    assert not app.exception
+    assert f"--data {folder} --form masks" in command(app)
+    app = widget(app.selectbox, "Data set").set_value("toy-pets").run()
+    assert "which is not chosen above" in texts(app)
+    assert "--form" not in command(app)
 
 
 def test_two_recipes_are_compared(own: Run) -> None:

@@ -36,4 +36,10 @@ def class_weights_view(recipe: Recipe) -> None:
         numbers = {name: st.column_config.NumberColumn(format="%.3f") for name in rows[0] if name != "Class"}
         numbers["Share of the pixels"] = st.column_config.NumberColumn(format="%.2f %%")
         st.dataframe(rows, hide_index=True, column_config=numbers, key="class-weights", alt="The weight of each class")
+        st.caption(f"Counted over the whole training pictures of the {_split(recipe)}.")
         st.caption("They weigh the loss and never a score. A recipe takes a method by its name, or a number a class.")
+
+
+def _split(recipe: Recipe) -> str:
+    own = recipe.split_file or recipe.split_seed or recipe.limit
+    return "data set's own split; the run counts those that it trains on" if own else "split"

@@ -7,57 +7,19 @@ from typing import Any
 
 import streamlit as st
 
-from segmodels import worker
 from segmodels.durations import duration
 from segmodels.recipe import Recipe
 from ui.figures import compact, memory
 from ui.frame import plain
-
-#: Where the worker keeps its answers, and the expander whether it is open.
-KIND, OPEN = "estimates", "cost-open"
-#: Seconds between two looks at the worker, and those that it usually takes.
-LOOK, USUAL = 1.0, 25.0
+from ui.worker_view import Question, worker_view
 
 
 def cost_view(recipe: Recipe) -> None:
-    """An expander that measures nothing until it is opened, and stops measuring when it is closed."""
+    """An expander that measures once it is opened."""
     words = ("estimate", *shlex.split(recipe.command())[4:])
-    expander = st.expander("What it costs here", icon=":material/timer:", key=OPEN, on_change="rerun")
-    asked = st.session_state.pop("cost-asked", None)
-    if asked is not None and (not expander.open or asked != words):
-        worker.cancel(KIND, asked, training=True)
-    if expander.open:
-        with expander:
-            running = worker.ask(KIND, words, training=True).state == "running"
-            if running:
-                st.session_state["cost-asked"] = words
-            st.fragment(_look, run_every=LOOK if running else None)(words, running)
-
-
-def _look(words: tuple[str, ...], was_running: bool) -> None:
-    if not st.session_state.get(OPEN):
-        st.rerun()  # stopped: the whole page, with the expander closed
-    answer = worker.ask(KIND, words, training=True)
-    if was_running and answer.state != "running":
-        st.rerun()  # the whole page, which then stops looking
-    if answer.state == "running":
-        text = f"Training a few steps in a process of its own … {answer.seconds:.0f} s"
-        st.progress(min(0.95, answer.seconds / USUAL), text)
-        st.button("Stop", icon=":material/stop:", key="cost-stop", on_click=_stop, args=(words,))
-    elif answer.state == "failed":
-        st.error(plain(answer.error), icon=":material/error:")
-        st.button("Try again", icon=":material/refresh:", key="cost-again", on_click=_again, args=(words,))
-    else:
-        _show(answer.document)
-
-
-def _stop(words: tuple[str, ...]) -> None:
-    worker.cancel(KIND, words, training=True)
-    st.session_state[OPEN] = False
-
-
-def _again(words: tuple[str, ...]) -> None:
-    worker.cancel(KIND, words, training=True)
+    doing = "Training a few steps in a process of its own"
+    question = Question("cost", "estimates", words, doing, usual=25.0, training=True)
+    worker_view(question, _show, label="What it costs here", icon=":material/timer:")
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -37,6 +38,10 @@ class FormStart:
     def __init__(self) -> None:
         self.recipe: dict[str, Any] = st.session_state.get("form-start", {})
         self.version: int = st.session_state.get("form-version", 0)
+
+    def forget_data(self) -> None:
+        """What is of the recipe's own data suits no other."""
+        self.recipe = {name: value for name, value in self.recipe.items() if name not in ("form", "split_file", "root")}
 
     def value(self, field: str, data: str) -> Any:
         """What a field shows first while this data set is chosen."""
@@ -77,6 +82,7 @@ def begin_form_with(recipe: Recipe, said: str) -> None:
             "form-version": st.session_state.get("form-version", 0) + 1,
             "form-said": said,
             "train-data": recipe.data,
+            "train-data-folder": recipe.data if Path(recipe.data).is_absolute() else None,
             f"train-data-root-{recipe.data}": recipe.root or "",
         }
     )

@@ -50,7 +50,9 @@ _Fields = dict[str, Any]
 ONLY_WHERE: dict[str, Callable[[_Fields], Any]] = {
     **dict.fromkeys(("tile_stride", "tile_edge", "tile_foreground"), lambda f: f["sampling"] == "tiles"),
     **dict.fromkeys(("plateau_patience", "plateau_factor"), lambda f: f["schedule"] == "plateau"),
-    **dict.fromkeys(("backbone_rate", "layer_decay", "norm_momentum"), lambda f: f["backbone"] != PLAIN),
+    **dict.fromkeys(("backbone_rate", "layer_decay"), lambda f: f["backbone"] != PLAIN),
+    # SegNet's own encoder is VGG16 with batch normalisation, and counts as a backbone in this.
+    "norm_momentum": lambda f: f["backbone"] != PLAIN or f["architecture"] == "segnet",
     **dict.fromkeys(
         ("discriminator_every", "discriminator_rate"),
         lambda f: f["architecture"] == "pix2pix" if f["adversarial_weight"] is None else f["adversarial_weight"],
@@ -75,10 +77,14 @@ def recipe_form() -> Recipe | None:
         return None
     data, root = chosen
     start = FormStart()
-    if start.recipe.get("data", data) not in (data, None) and st.session_state.get("form-said"):
-        st.caption("The values are those of a recipe for other data.")
     fields: _Fields = {"data": data, "root": root}
-    if form := start.recipe.get("form"):
+    if start.recipe and start.recipe["data"] != data:
+        st.warning(
+            f"The recipe is for {plain(start.recipe['data'])}, which is not chosen above: its other values are taken.",
+            icon=":material/swap_horiz:",
+        )
+        start.forget_data()
+    elif form := start.recipe.get("form"):
         fields["form"] = form
     try:
         _network(fields, start)

@@ -116,16 +116,17 @@ def _fork(run: Run) -> None:
 
 def _fork_it(run: Run, epoch: int) -> None:
     with _said():
-        recipe = _recipe(run).model_copy(update={"start_from": f"{run_name(run)}@{epoch}"})
+        fields: dict[str, Any] = {"start_from": f"{run_name(run)}@{epoch}"}
+        if (split := run.path / "split.json").is_file():  # what these weights have seen must not be validated on
+            fields["split_file"] = str(split)
+        recipe = _recipe(run).model_copy(update=fields)
         begin_form_with(recipe, f"From epoch {epoch} of the run {run.id}, with its weights")
         show_part(NEW)
 
 
 def _recipe(run: Run) -> Recipe:
-    """As it stands now, with the run's own split."""
-    recipe = in_force(run.recipe, changes_of(run.path))
-    split = run.path / "split.json"
-    return recipe.model_copy(update={"split_file": str(split)}) if recipe.split_file and split.is_file() else recipe
+    """As it stands now."""
+    return in_force(run.recipe, changes_of(run.path))
 
 
 def _delete(run: Run) -> None:

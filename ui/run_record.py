@@ -31,23 +31,25 @@ def run_record(run: Run) -> None:
 
 
 def _notes(run: Run) -> None:
+    """Each box writes what it shows and nothing else; where somebody else wrote meanwhile, it shows that."""
     notes = read_notes(run)
     known = sorted({*notes.tags, *(tag for row in overview() for tag in row.tags)})
+    tags, note = f"tags-{run.id}-{hash(notes.tags)}", f"note-{run.id}-{hash(notes.note)}"
     st.multiselect(
-        "Tags", known, default=notes.tags, key=f"tags-{run.id}", accept_new_options=True, max_selections=TAGS,
-        placeholder="Choose or type", on_change=_keep_notes, args=(run,),
+        "Tags", known, default=notes.tags, key=tags, accept_new_options=True, max_selections=TAGS,
+        placeholder="Choose or type", on_change=_keep, args=(run, "tags", tags),
     )  # fmt: skip
     st.text_area(
-        "Note", notes.note, max_chars=NOTE, key=f"note-{run.id}", placeholder="What it was for, what came of it",
-        on_change=_keep_notes, args=(run,),
+        "Note", notes.note, max_chars=NOTE, key=note, placeholder="What it was for, what came of it",
+        on_change=_keep, args=(run, "note", note),
     )  # fmt: skip
     if problem := st.session_state.pop("notes-problem", None):
         st.error(plain(problem), icon=":material/error:")
 
 
-def _keep_notes(run: Run) -> None:
+def _keep(run: Run, what: str, key: str) -> None:
     try:
-        write_notes(run, st.session_state[f"note-{run.id}"], st.session_state[f"tags-{run.id}"])
+        write_notes(run, **{what: st.session_state[key]})
     except UserError as error:
         st.session_state["notes-problem"] = str(error)
 

@@ -63,7 +63,7 @@ def _head(run: Run, was_alive: bool) -> None:
         left = status.get("seconds_left")
         text = f"{status.get('phase', 'starting')} · epoch {epoch} of {epochs}"
         text += f" · {duration(left)} left" if left else ""
-        st.progress(min(1.0, done), plain(text))
+        st.progress(min(1.0, max(0.0, done)), plain(text))
     _figures(run, status)
 
 
@@ -88,7 +88,7 @@ def _figures(run: Run, status: dict[str, Any]) -> None:
     figures = [
         ("Best mean IoU", f"{best['val_mean_iou']:.3f}" if best else "–", "On the validation part"),
         ("Its accuracy", f"{best['val_pixel_accuracy']:.3f}" if best else "–", "Share of pixels"),
-        ("Best epoch", f"{best['epoch']}" if best else "–", "The one that is kept"),
+        ("Best epoch", str(best.get("epoch")) if best else "–", "The one that is kept"),
         ("Images a second", f"{speed:.1f}" if isinstance(speed, (int, float)) else "–", "Of the training"),
         ("Memory", memory(peak) if isinstance(peak, int) else "–", "The most that the trainer had to itself"),
     ]

@@ -12,10 +12,17 @@ from segmodels.errors import UserError
 from segmodels.training.notes import read_notes, write_notes
 from segmodels.training.overview import Row, overview, select
 from segmodels.training.runs import Run
-from segmodels.training.trash import delete, deleted, restore
+from segmodels.training.trash import delete, deleted, purge, restore
+from ui.figures import memory
 from ui.frame import in_place, plain
 from ui.run_view import BADGES
 from ui.train_links import WATCH, show_part
+
+
+def told_problems() -> None:
+    """What went wrong when a button was pushed, on whatever part of the page that is now."""
+    for problem in st.session_state.pop("table-problems", []):
+        st.error(plain(problem), icon=":material/error:")
 
 
 def runs_table() -> None:
@@ -34,7 +41,8 @@ def _runs(rows: list[Row]) -> None:
     shown = st.dataframe(
         [_cells(row) for row in found],
         hide_index=True,
-        key="runs-table",
+        # Rows are chosen by their places: where these are of other runs, none is chosen.
+        key=f"runs-table-{hash(tuple(row.id for row in found))}",
         on_select="rerun",
         selection_mode="multi-row",
         column_config={
@@ -56,8 +64,6 @@ def _runs(rows: list[Row]) -> None:
         if chosen:
             _tag(chosen)
             _delete(chosen)
-    for problem in st.session_state.pop("table-problems", []):
-        st.error(plain(problem), icon=":material/error:")
 
 
 def _filtered(rows: list[Row]) -> list[Row]:
@@ -107,7 +113,10 @@ def _add_tag(chosen: list[Row]) -> None:
 
 def _delete(chosen: list[Row]) -> None:
     with st.popover("Delete", icon=":material/delete:"):
-        st.caption(f"{len(chosen)} runs and all that they hold. They can be had back for a week.")
+        st.caption("These and all that they hold; they can be had back for a week:")
+        st.caption("\n".join(f"- {plain(row.id)}" for row in chosen[:20]))
+        if len(chosen) > 20:
+            st.caption(f"and {len(chosen) - 20} more")
         st.button("Yes, delete them", key="delete-rows", type="primary", on_click=_each, args=(chosen, delete))
 
 
@@ -132,6 +141,19 @@ def _deleted() -> None:
             when = datetime.fromtimestamp(entry.when).strftime("%Y-%m-%d %H:%M")
             name.caption(f"{plain(entry.id)} · deleted {when}")
             back.button("Restore", key=f"restore-{entry.path}", on_click=restore_run, args=(entry.id,))
+        st.button(
+            "Remove all of them for good", icon=":material/delete_forever:", key="empty", on_click=_empty,
+            help="Frees their place on the disk; there is no way back",
+        )  # fmt: skip
+
+
+def _empty() -> None:
+    try:
+        removed = purge(0)
+        st.toast(f"{removed.runs} runs removed, {memory(removed.bytes)} freed.")
+    except UserError as error:
+        st.session_state["table-problems"] = [str(error)]
+    st.session_state.pop("just-deleted", None)
 
 
 def restore_run(run_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import streamlit as st
@@ -48,9 +49,11 @@ def _index(folder: Path) -> tuple[list[str], tuple[ClassLabel, ...]]:
     try:
         labels = tuple(ClassLabel(row["name"], row["colour"]) for row in index["classes"])
         for label in labels:
-            _ = label.rgb  # a colour that is none
+            _ = label.rgb, html.escape(label.name)  # a colour that is none, a name that is no text
+        if not labels:
+            raise ValueError
         return [str(sample_id) for sample_id in index["ids"]], labels
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise UserError(f"{folder / 'index.json'} is damaged: the pictures of this run cannot be shown") from None
 
 

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from segmodels import worker
 from segmodels.models.options import option_text
 from ui.figures import compact, memory
 from ui.frame import plain
 from ui.network_chart import architecture_drawing, said
-
-#: Where the worker keeps its answers, and the expander whether it is open.
-KIND, OPEN = "summaries", "network-open"
-#: Seconds between two looks at the worker.
-LOOK = 1.0
-#: Seconds that it usually takes: nearly all of them go into loading Keras.
-USUAL = 8.0
+from ui.worker_view import Question, worker_view
 
 
 def summary_view(
     architecture: str, backbone: str, classes: int, image_size: int, options: dict[str, Any], batch_size: int = 1
 ) -> None:
-    """An expander that builds nothing until it is opened, and stops building when it is closed."""
+    """An expander that builds nothing until it is opened."""
     words = _words(architecture, backbone, classes, image_size, options)
-    expander = st.expander("The network", icon=":material/schema:", key=OPEN, on_change="rerun")
-    asked = st.session_state.pop("network-asked", None)
-    if asked is not None and (not expander.open or asked != words):
-        worker.cancel(KIND, asked)
-    if expander.open:
-        with expander:
-            running = worker.ask(KIND, words).state == "running"
-            if running:
-                st.session_state["network-asked"] = words
-            st.fragment(_look, run_every=LOOK if running else None)(words, batch_size, running)
+    # Nearly all of the time goes into loading Keras.
+    question = Question("network", "summaries", words, "Building the network in a process of its own", usual=8.0)
+    worker_view(question, partial(_show, batch_size=batch_size), label="The network", icon=":material/schema:")
 
 
 def _words(architecture: str, backbone: str, classes: int, image_size: int, options: dict[str, Any]) -> tuple[str, ...]:
@@ -43,30 +30,6 @@ def _words(architecture: str, backbone: str, classes: int, image_size: int, opti
     for key, value in sorted(options.items()):
         words += ["--option", f"{key}={option_text(value)}"]
     return tuple(words)
-
-
-def _look(words: tuple[str, ...], batch_size: int, was_running: bool) -> None:
-    if not st.session_state.get(OPEN):
-        st.rerun()  # stopped: the whole page, with the expander closed
-    answer = worker.ask(KIND, words)
-    if was_running and answer.state != "running":
-        st.rerun()  # the whole page, which then stops looking
-    if answer.state == "running":
-        text = f"Building the network in a process of its own … {answer.seconds:.0f} s"
-        st.progress(min(0.95, answer.seconds / USUAL), text)
-        st.button("Stop", icon=":material/stop:", key="network-stop", on_click=_stop, args=(words,))
-    elif answer.state == "failed":
-        st.error(plain(answer.error), icon=":material/error:")
-        st.button(
-            "Try again", icon=":material/refresh:", key="network-again", on_click=worker.cancel, args=(KIND, words)
-        )
-    else:
-        _show(answer.document, batch_size)
-
-
-def _stop(words: tuple[str, ...]) -> None:
-    worker.cancel(KIND, words)
-    st.session_state[OPEN] = False
 
 
 def _show(summary: dict[str, Any], batch_size: int) -> None:
