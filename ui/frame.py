@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,7 +33,19 @@ def page(title: str, icon: str, text: str = "") -> None:
     st.title(title)
     if text:
         st.caption(text)
+    _settle()
     revive()  # what waits in the queue without a process, as after a new start of the machine
+
+
+@st.cache_resource(show_spinner=False)
+def _settle() -> None:
+    """Take what is loaded by now out of the sight of the garbage collector, once.
+
+    Streamlit collects after every drawing, also of a fragment; going through all modules each time cost several times
+    what the drawing does.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager
