@@ -18,17 +18,18 @@ from segmodels.errors import UserError
 
 
 @contextmanager
-def replacing(path: Path, *, keep: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, keep: bool = False, make_folder: bool = True) -> Iterator[Path]:
     """Yield a path beside `path` to write to; at the end it takes `path`'s place, or is removed after an error.
 
     Works for a file and for a folder. A folder that is replaced is moved aside first and removed last, so that at every
     moment the old or the new one exists whole (`previous` tells where the old one stands in between; with `keep` it
-    stays there).
+    stays there). The folder that `path` lies in is made, but for `make_folder` False.
     """
     path = Path(path)
     beside = path.with_name(f".{_short(path.name)}.{uuid.uuid4().hex[:8]}.part")
     with explain_disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield beside
             if beside.is_dir() and path.exists():
@@ -134,18 +135,18 @@ def slug(text: str, *, most: int = 60) -> str:
     return name
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, make_folder: bool = True) -> None:
     """Replace a UTF-8 text file as a whole."""
-    with replacing(path) as beside:
+    with replacing(path, make_folder=make_folder) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, document: Any) -> None:
+def write_json(path: Path, document: Any, *, make_folder: bool = True) -> None:
     """Replace a JSON file as a whole."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         text = json.dumps(document, indent=2)  # a file name that is no UTF-8
-    write_text(path, text + "\n")
+    write_text(path, text + "\n", make_folder=make_folder)
 
 
 def read_json(path: Path, *, limit: int = 16_000_000) -> Any:

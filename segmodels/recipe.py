@@ -31,6 +31,9 @@ from segmodels.models.architectures import (
 from segmodels.models.backbones import PLAIN
 from segmodels.models.options import option_text
 
+#: Fields that may change while a run goes.
+Epochs = Annotated[int, Field(ge=1, le=10_000)]
+Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 #: Bytes of a recipe's file that are read.
 LARGEST = 1_000_000
 
@@ -82,7 +85,7 @@ class Recipe(BaseModel):
         description="where a last tile is not filled: pad it by reflection, shift it back, or drop it",
     )
     tile_foreground: float = Field(0.0, ge=0, le=1, description="least share of a training tile that is not background")
-    epochs: int = Field(20, ge=1, le=10_000, description="passes over the training pictures")
+    epochs: Epochs = Field(20, description="passes over the training pictures")
     batch_size: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         8, description="pictures a step; auto for the most that memory takes, up to 32"
     )
@@ -103,7 +106,7 @@ class Recipe(BaseModel):
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "lion"] = Field(
         "adam", description="how gradients become updates; sgd is with Nesterov's momentum"
     )
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="its highest value")
+    learning_rate: Rate = Field(1e-3, description="its highest value")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and rmsprop; the first beta of adam, adamw and lion")
     weight_decay: float | None = Field(
         None, ge=0, le=1, description="without biases and normalisations; 0.0001 for adamw and lion, else 0"
@@ -189,8 +192,12 @@ class Recipe(BaseModel):
     @classmethod
     def _checkpoint(cls, name: str | None) -> str | None:
         """A folder is made absolute, as above; the name of a run stays one."""
-        is_name = name is None or re.fullmatch(r"[\w.+-]+(@\d+)?", name)
-        return name if is_name and not Path(str(name)).exists() else str(user_path(str(name)))
+        if name is None:
+            return None
+        if not name.strip():
+            raise ValueError("give a run, RUN@EPOCH, or the folder of a checkpoint; or leave it out")
+        path = user_path(name)
+        return name if re.fullmatch(r"[\w.+-]+(@\d+)?", name) and not path.exists() else str(path)
 
     @field_validator("augment")
     @classmethod

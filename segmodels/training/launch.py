@@ -17,6 +17,7 @@ from segmodels.recipe import Recipe
 from segmodels.training.preflight import check
 from segmodels.training.queue import join, leave, lost
 from segmodels.training.runs import NOT_WAITING, Run, check_resumable
+from segmodels.training.start import make_run
 
 
 def launch(recipe: Recipe, devices: str | None = None) -> Run:
@@ -31,18 +32,18 @@ def launch(recipe: Recipe, devices: str | None = None) -> Run:
     """
     check(recipe)
     chosen = choose_devices(devices)
-    run = Run.create(recipe)
+    run = make_run(recipe)
     _queue(run, chosen)
     return run
 
 
 def relaunch(run: Run, devices: str | None = None) -> None:
-    """Put a run that was paused, stopped or interrupted at the end of the queue; `UserError` for any other."""
+    """Put a run that was paused, stopped or interrupted at the end of the queue; `UserError` for any other, and for all
+    but one of those who do so at once."""
     check_resumable(run)
     chosen = choose_devices(devices)
-    run.take_request()  # what was asked of the trainer before is no concern of the next
-    run.write_status(state="queued", error=None)
-    _queue(run, chosen)
+    run.wait(5)  # its process has said that it ended, and is about to leave the queue
+    _queue(run, chosen, again=True)
 
 
 def revive() -> list[Run]:
@@ -70,13 +71,14 @@ def revive() -> list[Run]:
     return started
 
 
-def _queue(run: Run, devices: Sequence[Device]) -> None:
+def _queue(run: Run, devices: Sequence[Device], *, again: bool = False) -> None:
     place = join(run.path, [device.key for device in devices], launched=True)
-    if place.waits_for:
-        run.write_status(**place.status)
-    else:
-        run.write_status(phase="starting", **NOT_WAITING)
     try:
+        if again:
+            check_resumable(run)  # somebody else may have had it trained meanwhile
+            run.take_request()  # what was asked of the trainer before is no concern of the next
+        now = place.status if place.waits_for else {"phase": "starting", **NOT_WAITING}
+        run.write_status(state="queued", error=None, **now)
         _start(run)
     except BaseException:
         leave(run.path)

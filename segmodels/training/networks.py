@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from segmodels.backend import backend_name, clear, keras
 from segmodels.data.dataset import ClassLabel
 from segmodels.data.datasets import portable_name
 from segmodels.data.prepared import Prepared
 from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, Spec, input_spec, load_checkpoint
-from segmodels.models.architectures import published
+from segmodels.models.architectures import NAMED_WEIGHTS, published
 from segmodels.models.build import build
 from segmodels.recipe import Recipe
 from segmodels.training.preflight import check_start
-from segmodels.training.runs import find_checkpoint
 
 
 def build_networks(recipe: Recipe, train: Prepared, *, resume: bool = False) -> tuple[keras.Model, keras.Model]:
     """The network to keep, and the one to train: the same layers and weights, and the auxiliary heads.
 
     Where there are no auxiliary heads, both are one. With `resume` the weights are random: a state is read into them.
+    So they are where the recipe starts from a checkpoint, until `begin_with`.
     """
     clear()
     keras.utils.set_random_seed(recipe.seed)
@@ -42,24 +43,40 @@ def build_networks(recipe: Recipe, train: Prepared, *, resume: bool = False) -> 
     finally:
         keras.config.set_dtype_policy(policy)
     model = keras.Model(whole.inputs, whole.output["logits"], name=whole.name)
-    if recipe.start_from and not resume:
-        begin_with(model, recipe)
-    elif published(recipe.weights) and not resume:
+    if published(recipe.weights) and not (resume or recipe.start_from):
         from segmodels.models.voc import unfold_batch_norm
 
         unfold_batch_norm(model, train.read(slice(0, 16))[0])
     return model, whole if whole.output["auxiliary"] and recipe.auxiliary_weight != 0 else model
 
 
-def begin_with(model: keras.Model, recipe: Recipe) -> None:
-    """Give a network the weights of the checkpoint that its recipe starts from: all of them, or where the classes are
-    more or fewer, all but those of the layers that tell classes apart."""
-    path = find_checkpoint(str(recipe.start_from))
+def begin_with(model: keras.Model, recipe: Recipe, path: Path, labels: Sequence[ClassLabel]) -> list[str]:
+    """Give a network the weights of a checkpoint: all of them, or where the classes are others, or in another order,
+    all but those of the layers that tell classes apart.
+
+    Args:
+        path: the checkpoint directory that the recipe starts from, as `kept_start` gives it.
+        labels: the classes of the network.
+
+    Returns:
+        The names of the layers that begin anew.
+    """
     check_start(recipe, path)
-    begun, _ = load_checkpoint(path)
-    for ours, theirs in zip(model.weights, begun.weights, strict=True):
-        if ours.shape == theirs.shape:
+    begun, spec = load_checkpoint(path)
+    same = [label.name for label in labels] == [label.name for label in spec.labels]
+    # A network with a class more has other shapes where classes are told apart.
+    other = model if same else _with_classes(recipe, len(labels) + 1)
+    anew = []
+    for ours, theirs, more in zip(model.weights, begun.weights, other.weights, strict=True):
+        if ours.shape == theirs.shape and ours.shape == more.shape:
             ours.assign(theirs)
+        else:
+            anew.append(ours.path.rpartition("/")[0])
+    return list(dict.fromkeys(anew))
+
+
+def _with_classes(recipe: Recipe, classes: int) -> keras.Model:
+    return build(recipe.architecture, classes=classes, backbone=recipe.backbone, **recipe.options)
 
 
 def freeze(model: keras.Model, frozen: bool) -> None:
@@ -78,7 +95,8 @@ def spec_of(recipe: Recipe, labels: Sequence[ClassLabel]) -> Spec:
         ),
         classes=[ClassSpec(name=label.name, colour=label.colour) for label in labels],
         input=input_spec(recipe.sampling, recipe.image_size),
-        # A folder of this machine says nothing elsewhere.
+        # A path of this machine says nothing elsewhere.
         recipe=recipe.model_dump(mode="json")
-        | {"root": None, "split_file": None, "start_from": None, "data": portable_name(recipe.data)},
+        | {"root": None, "split_file": None, "start_from": None, "data": portable_name(recipe.data)}
+        | ({} if recipe.weights in NAMED_WEIGHTS else {"weights": "none"}),
     )

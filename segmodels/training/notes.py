@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segmodels.errors import UserError
-from segmodels.files import read_json, write_json
+from segmodels.files import read_json
 from segmodels.training.runs import Run, is_run
 
 #: The file in the run directory.
@@ -68,7 +68,7 @@ def write_notes(run: Run, note: str | None = None, tags: Iterable[str] | None = 
         raise UserError(f"{len(tags)} tags are too many: a run may have {TAGS}")
     if not is_run(run.path):  # or else writing would make the folder of a deleted run again
         raise UserError(f"there is no run {run.id} any more")
-    write_json(run.path / FILE, {"note": note, "tags": list(tags)})
+    run.write(FILE, {"note": note, "tags": list(tags)})
     return Notes(note, tuple(tags))
 
 

@@ -19,6 +19,7 @@ from segmodels.training import queue
 from segmodels.training.preflight import check
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
+from segmodels.training.start import kept_start, make_run
 
 #: The test ends early where the smoothed loss is so many times its least.
 BROKEN = 4.0
@@ -64,7 +65,7 @@ def rate_test(
     check(recipe)
     reporter = reporter or Reporter()
     with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(recipe, Path(folder) / "rate-test")
+        run = make_run(recipe, Path(folder) / "rate-test")
         with (
             run.lock(),
             queue.turn(
@@ -74,22 +75,25 @@ def rate_test(
             if turn.device is None:
                 raise UserError("the rate test was taken out of the queue: start it again")
             claim(turn.device)
-            rates, losses = _raise(recipe, np.geomspace(lowest, highest, steps), reporter)
+            rates, losses = _raise(run, np.geomspace(lowest, highest, steps), reporter)
     if len(rates) < 4:
         raise UserError(f"the loss broke within {len(rates) + 1} steps, at a rate of {lowest:g}: begin lower")
     mean = smoothed(losses)
     return {"rates": rates, "losses": losses, "smoothed": mean, "suggested": suggested_rate(rates, mean)}
 
 
-def _raise(recipe: Recipe, planned: np.ndarray, reporter: Reporter) -> tuple[list[float], list[float]]:
+def _raise(run: Run, planned: np.ndarray, reporter: Reporter) -> tuple[list[float], list[float]]:
     """Train a step at each rate, until the loss breaks: the rates that were used, and their losses."""
     # They load Keras: only now, with a device held.
-    from segmodels.training.networks import build_networks
+    from segmodels.training.networks import begin_with, build_networks
     from segmodels.training.step import make_step
     from segmodels.training.training_set import training_set
 
-    found = training_set(recipe, recipe.dataset(), reporter.progress)
-    _, network = build_networks(found.recipe, found.data)
+    recipe, dataset = run.recipe, run.recipe.dataset()
+    found = training_set(recipe, dataset, reporter.progress)
+    model, network = build_networks(found.recipe, found.data)
+    if recipe.start_from:
+        begin_with(model, recipe, kept_start(run, recipe.start_from), dataset.classes)
     step = make_step(network, found.loss, found.recipe)
     rates: list[float] = []
     losses: list[float] = []

@@ -23,7 +23,7 @@ from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, slug, sweep, user_path, whole, write_json
 from segmodels.home import home
 from segmodels.recipe import Recipe
-from segmodels.training.changes import wanted_change
+from segmodels.training.changes import changes_of, in_force, wanted_change
 from segmodels.training.queue import leave, waiting, withdraw
 from segmodels.training.rows import Row, read_rows
 from segmodels.training.tickets import START_GRACE, is_held
@@ -41,6 +41,8 @@ STATUS_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("error", "phase", "waiting_for", "device", "precision", "backend"), str),
     "best": dict,
 }
+#: Numbers in `status.json` are below this, and not negative; up to here a float has every whole one.
+LARGEST = 2**53
 #: States from which `resume` continues.
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
 
@@ -82,8 +84,15 @@ class Run:
         found = {
             int(path.parent.name) for path in self.path.glob("epochs/*/segmodels.json") if path.parent.name.isdecimal()
         }
-        best = (self.status().get("best") or {}).get("epoch")
-        return sorted(found | ({best} if isinstance(best, int) and best and self.has_best else set()))
+        best = self._best_epoch()
+        return sorted(found | ({best} if best and self.has_best else set()))
+
+    def _best_epoch(self) -> int | None:
+        """Which epoch `best/` holds. Itself says so: the status follows it later."""
+        with suppress(UserError, AttributeError):
+            epoch = read_json(whole(self.best) / "metrics.json").get("epoch")
+            return epoch if type(epoch) is int else None
+        return None
 
     def checkpoint(self, epoch: int | None = None) -> Path:
         """The checkpoint directory of an epoch, or of the best; `UserError` where none is kept."""
@@ -96,11 +105,16 @@ class Run:
         if epoch not in (kept := self.kept_epochs()):
             has = f"of epochs {', '.join(map(str, kept))}" if kept else "none"
             raise UserError(f"run {self.id} has no weights of epoch {epoch}: it keeps {has}")
-        return self.snapshot(epoch) if self.snapshot(epoch).is_dir() else self.best
+        return self.snapshot(epoch) if self.snapshot(epoch).is_dir() else whole(self.best)
 
     @property
     def recipe(self) -> Recipe:
         return Recipe.load(self.path / "recipe.json")
+
+    @property
+    def recipe_now(self) -> Recipe:
+        """The recipe as it stands after all that was changed while the run went."""
+        return in_force(self.recipe, changes_of(self.path))
 
     @classmethod
     def create(cls, recipe: Recipe, path: str | Path | None = None) -> Run:
@@ -164,8 +178,13 @@ class Run:
 
     def write_status(self, **changes: Any) -> None:
         """Change some fields of `status.json`, as a whole file, and set its heartbeat to now."""
-        status = {**(self._read_status() or {}), **changes, "heartbeat": time.time()}
-        write_json(self.path / "status.json", status)
+        self.write("status.json", {**(self._read_status() or {}), **changes, "heartbeat": time.time()})
+
+    def write(self, name: str, document: Any) -> None:
+        """Replace a JSON file of the run; `UserError` where the run was deleted, whose folder is not made again."""
+        if not self.path.is_dir():
+            raise UserError(f"there is no run {self.id} any more")
+        write_json(self.path / name, document, make_folder=False)
 
     def history(self) -> list[Row]:
         """`metrics.csv`: a row an epoch."""
@@ -198,7 +217,7 @@ class Run:
         if state == "queued" and withdraw(self.path):  # nobody is there to ask
             self.write_status(state=ENDED_BY[what], phase=ENDED_BY[what], **NOT_WAITING)
         else:
-            write_json(self.path / "request.json", {"request": what})
+            self.write("request.json", {"request": what})
 
     def take_request(self) -> str | None:
         """What was asked of the trainer, once; None where nothing was."""
@@ -211,9 +230,9 @@ class Run:
         return wanted if wanted in ENDED_BY else None
 
     def wait(self, seconds: float = 120.0) -> str:
-        """Wait until no trainer is at work any more, `seconds` at most; returns the state then."""
+        """Wait until no trainer is at work any more, nor ending, `seconds` at most; returns the state then."""
         end = time.monotonic() + seconds
-        while self.state in ALIVE and time.monotonic() < end:
+        while (self.state in ALIVE or self.locked()) and time.monotonic() < end:
             time.sleep(0.2)
         return self.state
 
@@ -269,13 +288,21 @@ def check_resumable(run: Run) -> None:
 
 
 def _makes_sense(key: str, value: Any) -> bool:
-    """Whether a field of `status.json` is of the type that whoever reads it expects."""
+    """Whether a field of `status.json` is of the type, and a number of the size, that whoever reads it expects."""
     kind = STATUS_TYPES.get(key)
     if kind is None or value is None:
         return True
     if key == "best":
-        return isinstance(value, dict) and type(value.get("epoch")) is int and isinstance(value.get("mean_iou"), float)
-    return isinstance(value, kind) and not isinstance(value, bool)
+        return (
+            isinstance(value, dict)
+            and type(value.get("epoch")) is int
+            and isinstance(value.get("mean_iou"), float)
+            and 0 <= value["epoch"] < LARGEST
+            and 0 <= value["mean_iou"] <= 1
+        )
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return False
+    return not isinstance(value, int | float) or 0 <= value < LARGEST
 
 
 def corrected(
@@ -306,10 +333,16 @@ def is_run(path: Path) -> bool:
     return (path / "recipe.json").is_file() and (path / "status.json").is_file()
 
 
+def is_shown(path: Path) -> bool:
+    """Whether a folder among the runs is listed: its name is not hidden, and UTF-8, which is all that a page or a JSON
+    document can say."""
+    return path.name[0] != "." and not any("\ud800" <= character <= "\udfff" for character in path.name)
+
+
 def list_runs() -> list[Run]:
     """All runs of the home, newest first."""
     folder = runs_folder()
-    found = [path for path in folder.iterdir() if path.name[0] != "." and is_run(path)] if folder.is_dir() else []
+    found = [path for path in folder.iterdir() if is_shown(path) and is_run(path)] if folder.is_dir() else []
     return [Run(path) for path in sorted(found, key=lambda path: path.name, reverse=True)]
 
 
@@ -331,15 +364,19 @@ def find_checkpoint(name: str | Path) -> Path:
         with suppress(OSError):
             if (whole(place) / "segmodels.json").is_file():
                 return place
-    run, _, epoch = str(name).rpartition("@") if re.search(r".@\d{1,9}$", str(name)) else (str(name), "", "")
-    try:
-        found = find_run(Path(run).expanduser())
-    except UserError:
-        raise UserError(
-            f"{reprlib.repr(str(name))} is neither a checkpoint directory nor a run: give a folder with a "
-            "segmodels.json, or an id of `python -m segmodels runs list`"
-        ) from None
-    return found.checkpoint(int(epoch) if epoch else None)
+    readings: list[tuple[str, int | None]] = [(str(name), None)]  # a folder may be called so, too
+    if found := re.fullmatch(r"(.+)@(\d{1,9})", str(name), re.DOTALL):
+        readings.append((found[1], int(found[2])))
+    for run, epoch in readings:
+        try:
+            there = find_run(Path(run).expanduser())
+        except UserError:
+            continue
+        return there.checkpoint(epoch)
+    raise UserError(
+        f"{reprlib.repr(str(name))} is neither a checkpoint directory nor a run: give a folder with a "
+        "segmodels.json, or an id of `python -m segmodels runs list`"
+    )
 
 
 def whereabouts() -> dict[str, Any]:

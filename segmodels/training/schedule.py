@@ -13,7 +13,9 @@ WARM_UP = 200
 RISE, BEGIN, END = 0.3, 1 / 25, 1e-4 / 25
 
 
-def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, *, plateaus: int = 0) -> float:
+def learning_rate(
+    recipe: Recipe, step: int, steps_per_epoch: int, *, plateaus: int = 0, begun: int | None = None
+) -> float:
     """The rate at step `step` (from 0) of the whole training.
 
     It rises linearly over the warm-up, so that BatchNorm and Adam's moments settle before large updates reach
@@ -22,16 +24,20 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, *, plateaus: 
 
     Args:
         plateaus: how often the validation has ceased to improve (schedule `plateau` only).
+        begun: the epochs that were planned when the run began, where they are others now: by them the warm-up is as
+            long as it was, so that none begins again.
     """
     total, frozen = steps_per_epoch * recipe.epochs, steps_per_epoch * recipe.freeze_epochs
+    planned = steps_per_epoch * (begun or recipe.epochs)
     highest = recipe.learning_rate
     if 0 < frozen <= step:
-        step, total, highest = step - frozen, total - frozen, highest * recipe.fine_tune_rate
+        step, total, planned = step - frozen, total - frozen, planned - frozen
+        highest *= recipe.fine_tune_rate
     elif frozen:
-        total = frozen
+        total = planned = frozen
     if recipe.schedule == "one_cycle":  # which warms up by itself
         return highest * one_cycle(step / max(1, total - 1))
-    warm_up = min(WARM_UP, total // 10)
+    warm_up = min(WARM_UP, planned // 10)
     if recipe.warm_up_epochs is not None:
         warm_up = min(round(recipe.warm_up_epochs * steps_per_epoch), total)
     if step < warm_up:

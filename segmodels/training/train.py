@@ -20,6 +20,7 @@ from segmodels.training import queue
 from segmodels.training.preflight import check
 from segmodels.training.reporter import Log, Reporter
 from segmodels.training.runs import ENDED_BY, NOT_WAITING, Run, check_resumable, find_run, is_run, whereabouts
+from segmodels.training.start import make_run
 from segmodels.training.usage import Usage
 
 #: Seconds between two writes of `status.json`; more often only when the state changes.
@@ -111,7 +112,7 @@ def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Pa
         if run.recipe == recipe and run.status().get("state") == "queued":
             return run
     check(recipe)
-    return Run.create(recipe, run_dir)
+    return make_run(recipe, run_dir)
 
 
 @contextlib.contextmanager

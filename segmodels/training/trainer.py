@@ -16,7 +16,7 @@ from segmodels.recipe import Recipe
 from segmodels.training.adversarial import make_adversary
 from segmodels.training.averages import Averages
 from segmodels.training.changes import WANTED, changes_of, in_force, take_change
-from segmodels.training.networks import build_networks, freeze, spec_of
+from segmodels.training.networks import begin_with, build_networks, freeze, spec_of
 from segmodels.training.records import (
     Samples,
     append_confusion,
@@ -29,6 +29,7 @@ from segmodels.training.records import (
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from segmodels.training.schedule import learning_rate, plateaus
+from segmodels.training.start import kept_start
 from segmodels.training.state import Position, drop_previous, load_state, save_state
 from segmodels.training.step import Result, Step, make_step
 from segmodels.training.training_set import in_kept_split, training_set, validation_set
@@ -100,6 +101,7 @@ class Trainer:
         """Train until the last epoch is done, or no better one came for long; `Interrupted` where `wanted` ends it."""
         self.saved = time.monotonic()
         self._take_change()
+        self.update(ended_early=False)
         while (epoch := self.position.epoch) < self.epochs:
             if self._has_stalled():
                 self.reporter.note(
@@ -114,6 +116,7 @@ class Trainer:
             self.update(phase="training", epoch=epoch + 1, step=self.position.step)
             confusion = self._train_epoch(epoch)
             self._close_epoch(epoch + 1, confusion)
+            self._take_change()  # what was asked for during the validation, were it the last
         drop_previous(self.run.last)
 
     @property
@@ -137,11 +140,13 @@ class Trainer:
         self.update(epochs=self.epochs)
 
     def _has_stalled(self) -> bool:
-        """Whether so many epochs brought nothing better that the run is to end; frozen ones do not count."""
+        """Whether so many epochs brought nothing better that the run is to end; frozen ones do not count, nor those
+        before somebody asked for another number."""
         position, patience = self.position, self.recipe.early_stopping
         if patience is None or position.step:
             return False
-        return position.epoch - max(position.best_epoch, self.recipe.freeze_epochs) >= patience
+        asked = [change.epoch for change in self.changes if change.epochs and change.place <= (position.epoch, 0)]
+        return position.epoch - max(position.best_epoch, self.recipe.freeze_epochs, *asked) >= patience
 
     def _load_data(self) -> None:
         self.update(phase="preparing the data")
@@ -165,6 +170,10 @@ class Trainer:
         self.update(phase="building the network")
         self.model, self.whole = build_networks(self.recipe, self.train, resume=resume)
         recipe = self.recipe
+        if recipe.start_from and not resume:
+            start = kept_start(self.run, recipe.start_from)
+            if anew := begin_with(self.model, recipe, start, self.labels):
+                self.reporter.note(f"the classes are not those of {recipe.start_from}: {', '.join(anew)} begin anew")
         self.averages = Averages(self.whole, recipe.ema, recipe.accumulation) if recipe.ema else None
         self.adversary = make_adversary(recipe, len(self.labels)) if recipe.adversarial_weight else None
         self.position = Position(recipe=self.run.recipe.model_dump(mode="json"))
@@ -234,8 +243,8 @@ class Trainer:
 
     def _rate(self, epoch: int, step: int, lowered: int) -> float:
         """The learning rate of a step (from 0) of an epoch (from 0)."""
-        recipe = in_force(self.recipe, self.changes, (epoch, step))
-        return learning_rate(recipe, epoch * self.steps + step, self.steps, plateaus=lowered)
+        recipe, begun = in_force(self.recipe, self.changes, (epoch, step)), self.recipe.epochs
+        return learning_rate(recipe, epoch * self.steps + step, self.steps, plateaus=lowered, begun=begun)
 
     def _plateaus(self) -> int:
         """How often the rate was lowered; after the frozen epochs that begins anew."""
