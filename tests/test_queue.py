@@ -66,7 +66,7 @@ def test_runs_come_one_after_another_in_order(three: list[Run]) -> None:
     assert [waits_for(run) for run in three] == [None, first.id, second.id]
     assert [run.status().get("place") for run in three] == [None, 1, 2]
     assert second.status()["phase"] == f"waiting for {first.id}"
-    assert f"waiting for {first.id}" in second.log()
+    wait(lambda: f"waiting for {first.id}" in second.log())  # which it says after it has written it down
     go(third, second)
     time.sleep(3 * queue.POLL)
     assert [run.state for run in three] == ["running", "queued", "queued"]

@@ -17,10 +17,11 @@ import pytest
 from segmodels.cli import main
 from segmodels.errors import UserError
 from segmodels.recipe import Recipe
-from segmodels.training import queue
-from segmodels.training.queue import join, leave, move, waiting_runs
+from segmodels.training import launch, queue
+from segmodels.training.queue import join, leave, move, waiting_paths, waiting_runs
 from segmodels.training.runs import Run
 from segmodels.training.tickets import Ticket, next_number, queue_folder, tickets
+from tests.test_trash import at_once
 
 RECIPE = Recipe(data="toy-pets", image_size=32)
 
@@ -216,6 +217,51 @@ def test_a_mover_that_is_killed_leaves_one_of_the_two_orders(home: Path) -> None
     assert line() == "ABECD"
     join(Run.create(RECIPE, home / "runs" / "F").path, ["cpu"], launched=True)
     assert not list(queue_folder().glob(".*.part")), "what was half-written is swept"
+
+
+def test_of_two_who_resume_a_run_at_once_one_does(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Run] = []
+    monkeypatch.setattr(launch, "_start", lambda run, *_: started.append(run))
+    for number in range(5):
+        run = Run.create(RECIPE, home / "runs" / f"run-{number}")
+        run.write_status(state="paused")
+        results = at_once(4, lambda _, run=run: launch.relaunch(run, "cpu"))
+        assert len(tickets(run.path)) == 1
+        refused = [each for each in results if each is not None]
+        assert len(refused) == 3
+        assert {type(each) for each in refused} == {UserError}, refused
+        assert len(started) == number + 1
+        assert run.state == "queued"
+
+
+def test_a_run_that_was_trained_to_its_end_meanwhile_is_not_resumed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the first look at its state and its place in the line."""
+    run = Run.create(RECIPE, home / "runs" / "A")
+    run.write_status(state="paused")
+    monkeypatch.setattr(Run, "wait", lambda *_: run.write_status(state="finished"))
+    with pytest.raises(UserError, match="run A is finished"):
+        launch.relaunch(run, "cpu")
+    assert tickets() == []
+    assert run.state == "finished"
+
+
+def test_who_stands_in_line_does_not_join_again(home: Path) -> None:
+    runs = line_up(home, "AB")
+    with pytest.raises(UserError, match="run A waits already"):
+        join(runs["A"].path, ["cpu"], launched=True)
+    assert line() == "AB"
+
+
+def test_runs_of_one_name_wait_side_by_side(home: Path, tmp_path: Path) -> None:
+    places = [tmp_path / folder / "mine" for folder in ("one", "two")]
+    for place in places:
+        join(Run.create(RECIPE, place).path, ["cpu"], launched=True)
+    assert waiting_paths() == places
+    move(places[1], 0)
+    assert waiting_paths() == places[::-1]
+    assert waiting_runs() == ["mine", "mine"]
 
 
 def test_old_and_damaged_tickets_are_read(home: Path) -> None:

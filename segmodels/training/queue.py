@@ -57,8 +57,13 @@ def join(run: Path, devices: Sequence[str], *, launched: bool) -> Place:
         run: its directory.
         devices: keys of those that it may use, in the order of its preference.
         launched: whether its process is started by the caller and may be started again; else it is the caller's own.
+
+    Raises:
+        UserError: it stands in line already.
     """
     with whole_line() as line:
+        if any(ticket.run == str(run) for ticket in line):
+            raise UserError(f"run {run.name} waits already: `runs list` shows its place")
         sweep(queue_folder())
         ticket = Ticket(next_number(line), str(run), tuple(devices), launched=launched, arrived=not launched, starts=1)
         ticket.save()
@@ -177,9 +182,14 @@ def lost() -> tuple[list[Ticket], list[Ticket]]:
     return again, hopeless
 
 
+def waiting_paths() -> list[Path]:
+    """The directories of the runs that stand in line, in their order."""
+    return [Path(ticket.run) for ticket in tickets() if ticket.device is None and not ticket.over]
+
+
 def waiting_runs() -> list[str]:
-    """The ids of the runs that stand in line, in their order."""
-    return [Path(ticket.run).name for ticket in tickets() if ticket.device is None and not ticket.over]
+    """Their ids; two runs in folders of one name have the same."""
+    return [path.name for path in waiting_paths()]
 
 
 def waiting(run: Path) -> Ticket | None:
