@@ -20,6 +20,10 @@ class UserError(Exception):
     """
 
 
+class DiskFull(UserError):
+    """There is no space left where something was to be written."""
+
+
 def choose(what: str, name: str, known: Sequence[str]) -> str:
     """Return `name` if it is one of `known`, else raise `UserError` that names the nearest ones."""
     if name in known:

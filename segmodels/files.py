@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from segmodels.errors import UserError
+from segmodels.errors import DiskFull, UserError
 
 
 @contextmanager
@@ -86,9 +86,7 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"no space left on the disk of {path}: free some, or set SEGMODELS_HOME elsewhere"
-            ) from None
+            raise DiskFull(f"no space left on the disk of {path}: free some, or set SEGMODELS_HOME elsewhere") from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError(f"no permission for {path}: choose another place, or set SEGMODELS_HOME") from None
         if error.errno == errno.ENAMETOOLONG:

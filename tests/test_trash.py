@@ -135,6 +135,53 @@ def test_a_run_on_another_disk_stays_there_hidden(home: Path, tmp_path: Path, mo
     assert [path.name for path in trash_folder().iterdir()] == ["lock"]
 
 
+def test_a_run_on_a_disk_that_is_away_is_not_forgotten(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = trash._rename
+
+    def between_disks(source: Path, target: Path) -> None:
+        if target.is_relative_to(trash_folder()) and source.is_relative_to(tmp_path / "disk"):
+            raise trash.OtherDisk
+        rename(source, target)
+
+    monkeypatch.setattr(trash, "_rename", between_disks)
+    delete(ended(tmp_path / "disk" / "mine"))
+    (tmp_path / "disk").rename(tmp_path / "away")
+    (tmp_path / "disk").mkdir()  # a place to mount it stays
+    assert deleted() == []
+    delete(ended())
+    assert purge(0).runs == 1
+    (tmp_path / "disk").rmdir()
+    purge(0)
+    (tmp_path / "away").rename(tmp_path / "disk")
+    assert restore("mine").state == "finished"
+
+
+@pytest.mark.parametrize("full", ["record", "folder"])
+def test_on_a_full_disk_runs_can_be_deleted(home: Path, monkeypatch: pytest.MonkeyPatch, full: str) -> None:
+    one, two = ended(), ended()
+
+    def no_space(path: Path, *_: Any, **__: Any) -> None:
+        if not path.is_dir():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for run in (one, two):
+        (run.path / "lock").touch()  # of those that were trained
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text" if full == "record" else "mkdir", no_space)
+        assert remove(one).runs == 1
+        if full == "record":
+            delete(two)
+    left = [path.name for path in (home / "runs").iterdir() if path.name != ".deleted"]
+    assert left == ([] if full == "record" else [two.id]), "nothing of it is left"
+    if full == "record":
+        (entry,) = deleted()
+        assert (entry.id, entry.origin) == (two.id, two.path)
+        assert abs(entry.when - time.time()) < 60
+        assert restore(two.id).state == "finished"
+
+
 def test_who_is_at_work_is_refused_and_who_waits_leaves_the_queue(home: Path) -> None:
     run, waits = ended(), Run.create(RECIPE)
     with run.lock():

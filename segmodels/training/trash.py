@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segmodels.errors import UserError
+from segmodels.errors import DiskFull, UserError
 from segmodels.files import explain_disk_errors, read_json, write_json
 from segmodels.training.runs import Run, is_run, runs_folder
 from segmodels.training.tickets import hold
@@ -69,11 +69,24 @@ def delete(run: Run) -> Deleted:
 
 
 def remove(run: Run) -> Removed:
-    """Remove a run for good, at once; raises as `delete` does."""
-    container = _container(_put_away(run))
+    """Remove a run for good, at once, also where the disk has no space left to put it away; raises as `delete` does."""
+    try:
+        container = _container(_put_away(run))
+    except DiskFull:
+        return _remove_where_it_is(run)
     with hold(trash_folder()):
         _condemn(container)
     return _finish()
+
+
+def _remove_where_it_is(run: Run) -> Removed:
+    run.give_up()
+    hidden = run.path.with_name(f".{run.id}{GONE}")
+    with run.lock():
+        _rename(run.path, hidden)
+    size = disk_size(hidden)
+    _remove(hidden)
+    return Removed(1, size)
 
 
 def deleted() -> list[Deleted]:
@@ -115,7 +128,8 @@ def purge(older_than_seconds: float = KEPT_FOR) -> Removed:
     with hold(trash_folder()):
         for container in _containers():
             entry = _read(container)
-            if entry is None or entry.when <= before:  # None: what a deletion left that was cut off
+            # None: what a deletion left that was cut off, or a run on a disk that is away now.
+            if entry.when <= before if entry else not _is_away(container):
                 _condemn(container)
     return _finish()
 
@@ -137,12 +151,16 @@ def _move_in(run: Run, at_home: bool) -> Deleted:
     trash = trash_folder()
     with run.lock():  # so that no trainer begins now
         container = trash / uuid.uuid4().hex
+        record = {"id": run.id, "from": None if at_home else str(run.path), "when": time.time()}
         try:
-            record = {"id": run.id, "from": None if at_home else str(run.path), "when": time.time()}
-            write_json(container / RECORD, record)
+            with explain_disk_errors(container):
+                container.mkdir()
+            with suppress(DiskFull):  # whoever deletes may want to make room; `_read` copes without
+                write_json(container / RECORD, record)
             try:
                 _rename(run.path, container / run.id)
             except OtherDisk:
+                write_json(container / RECORD, record)  # without it nobody would find the run again
                 _rename(run.path, _beside(run.path, container))
             entry = _read(container)
             assert entry is not None
@@ -199,18 +217,14 @@ def _beside(origin: Path, container: Path) -> Path:
 
 def _read(container: Path) -> Deleted | None:
     """What a folder of the deleted ones holds; None where that is no run. A damaged record costs only its knowledge."""
-    record: Any = {}
-    with suppress(UserError):
-        record = read_json(container / RECORD, limit=100_000)
-    record = record if isinstance(record, dict) else {}
-    said = record.get("from")
-    origin = Path(said) if isinstance(said, str) and Path(said).is_absolute() and "\0" not in said else None
+    record = _record(container)
+    origin = _origin(record)
     try:
         inside = [path for path in container.iterdir() if _is_folder(path)]
         now, changed = time.time(), container.stat().st_mtime
     except OSError:  # it was restored or removed meanwhile
         return None
-    when = record.get("when")
+    when: Any = record.get("when")
     when = float(min(when, now)) if type(when) in (int, float) and when > 0 else changed
     if inside:
         path = inside[0]
@@ -219,6 +233,25 @@ def _read(container: Path) -> Deleted | None:
     if origin and _is_folder(path := _beside(origin, container)):
         return Deleted(origin.name, path, when, origin)
     return None
+
+
+def _record(container: Path) -> dict[str, Any]:
+    with suppress(UserError):
+        record = read_json(container / RECORD, limit=100_000)
+        return record if isinstance(record, dict) else {}
+    return {}
+
+
+def _origin(record: dict[str, Any]) -> Path | None:
+    """Where a run was that did not lie among the runs of the home."""
+    said = record.get("from")
+    return Path(said) if isinstance(said, str) and Path(said).is_absolute() and "\0" not in said else None
+
+
+def _is_away(container: Path) -> bool:
+    """Whether a record speaks of a place that is not there now: its disk may be back another day."""
+    origin = _origin(_record(container))
+    return origin is not None and not os.path.lexists(origin)
 
 
 def _is_folder(path: Path) -> bool:
