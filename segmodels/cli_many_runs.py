@@ -200,10 +200,12 @@ def _find_listed(name: str) -> Run:
 
 
 def _recipe(name: str) -> tuple[str, dict[str, Any]]:
-    """What a run or a recipe is called, and its fields; of a run as they stand there, of whatever version."""
+    """What a run or a recipe is called, and its fields; of a run as they stand there, of whatever version, after what
+    was changed while it went."""
     from segmodels.files import read_json
     from segmodels.named_recipes import NAMED_RECIPES, named_recipe
     from segmodels.recipe import Recipe
+    from segmodels.training.changes import changes_of
     from segmodels.training.runs import find_run
 
     try:
@@ -217,6 +219,8 @@ def _recipe(name: str) -> tuple[str, dict[str, Any]]:
     document = read_json(run.path / "recipe.json")
     if not isinstance(document, dict):
         raise UserError(f"{run.path / 'recipe.json'} is no recipe; it may be damaged")
+    for change in changes_of(run.path):
+        document |= change.values
     return run.id, document
 
 

@@ -388,6 +388,9 @@ def test_times_here_are_medians_of_finished_runs(home: Path) -> None:
         finished(quick, [seconds] * 16)
     finished(quick, [100.5] * 16, state="stopped")
     finished(quick, [100.5] * 15)
+    finished(quick, [100.5] * 15, epochs=15)
+    changed = finished(quick, [100.5] * 16)
+    (changed.path / "changes.json").write_text('[{"epoch": 3, "step": 1, "learning_rate": 0.001}]')
     finished(quick.model_copy(update={"seed": 1}), [100.5] * 16)
     finished(best, [1.5] * 7, ended_early=True)
     for wrong in ("", "nan", "inf", "-1", "x"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,17 +93,56 @@ def test_what_changed_is_seen_at_the_next_look(home: Path) -> None:
     run = Run(make(home / "runs" / "mine"))
     assert overview()[0].epoch == 3
     for number in range(4, 40):
-        run.write_status(epoch=number)  # the size of the file is often the same
-        assert overview()[0].epoch == number
+        run.write_status(epochs=number)  # the size of the file is often the same
+        assert overview()[0].epochs == number
     write_notes(run, "x")
     assert overview()[0].note == "x"
     write_notes(run, "y")
     assert overview()[0].note == "y"
     with (run.path / "metrics.csv").open("a") as file:
         file.write(",0.1,40\n")
-    assert overview()[0].seconds == 100.5
+    assert (overview()[0].seconds, overview()[0].epoch) == (100.5, 4)
     shutil.rmtree(run.path / "best")
     assert overview()[0].pixel_accuracy is None
+
+
+def test_an_epoch_under_way_is_not_finished(home: Path) -> None:
+    run = Run(make(home / "runs" / "mine", state="paused", epoch=4, step=2, epochs=9))
+    assert (overview()[0].epoch, overview()[0].epochs) == (3, 9)
+    (run.path / "metrics.csv").write_text("seconds,epoch\n1,1\n2,x\n3\n")
+    assert overview()[0].epoch == 1
+    (run.path / "metrics.csv").unlink()
+    assert overview()[0].epoch == 0
+    (run.path / "metrics.csv").mkdir()
+    assert overview()[0].epoch == 4, "what else there is to tell it by"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+def test_a_name_that_is_no_text_is_left_out(home: Path) -> None:
+    make(home / "runs" / "mine")
+    make(home / "runs" / os.fsdecode(b"\xff"))
+    assert [row.id for row in overview()] == [run.id for run in list_runs()] == ["mine"]
+
+
+#: Of the right type, and yet no number that can be shown or counted with.
+IMPOSSIBLE = ["NaN", "Infinity", "-1", "-0.5", "9" * 400, "1e300", str(2**53)]
+
+
+@pytest.mark.parametrize("value", IMPOSSIBLE)
+@pytest.mark.parametrize("field", ["epoch", "step", "seconds_left", "created", "peak_memory_bytes", "gpu_use"])
+def test_impossible_numbers_are_as_if_not_there(home: Path, field: str, value: str) -> None:
+    run = Run(make(home / "runs" / "mine"))
+    said = {name: each for name, each in STATUS.items() if name != field}
+    (run.path / "status.json").write_text(json.dumps(said)[:-1] + f', "{field}": {value}}}')
+    assert field not in run.status()
+    assert run.state == "finished"
+
+
+@pytest.mark.parametrize("best", ['{"epoch": 2, "mean_iou": NaN}', '{"epoch": -2, "mean_iou": 0.5}', '{"epoch": 2}'])
+def test_an_impossible_best_is_as_if_not_there(home: Path, best: str) -> None:
+    run = Run(make(home / "runs" / "mine"))
+    (run.path / "status.json").write_text('{"state": "finished", "best": ' + best + "}")
+    assert "best" not in run.status()
 
 
 def test_what_is_kept_is_bounded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +196,7 @@ def test_hostile_values_are_not_known(home: Path) -> None:
     (path / "status.json").write_text(json.dumps(HOSTILE))
     (path / "metrics.csv").write_text('epoch,seconds\n1,nan\n2,"\n')
     (row,) = overview()
-    assert (row.epoch, row.epochs, row.best_epoch, row.mean_iou, row.place) == (0, 0, None, None, None)
+    assert (row.epoch, row.epochs, row.best_epoch, row.mean_iou, row.place) == (2, 0, None, None, None)
     assert (row.error, row.waiting_for, row.ended, row.seconds, row.pixel_accuracy) == (None,) * 5
     assert abs((row.created or 0) - time.time()) < 60, "when its recipe was written"
     assert row.readable

@@ -98,6 +98,11 @@ def test_choices_name_what_there_is(field: str) -> None:
         ({"tile_foreground": 0.5, "sampling": "resize"}, ["tile_foreground=0.5", "sampling resize has no tiles"]),
         ({"tile_stride": 300, "sampling": "tiles"}, ["tile_stride=300", "image_size of 256", "gaps"]),
         ({"tile_stride": 0, "sampling": "tiles"}, ["tile_stride=0", "at least 1"]),
+        ({"start_from": ""}, ["start_from=''", "leave it out"]),
+        ({"start_from": "  "}, ["start_from='  '", "leave it out"]),
+        ({"start_from": "a" * 300}, ["is no path"]),
+        ({"start_from": "a" * 300 + "@2"}, ["is no path"]),
+        ({"start_from": "a\0b"}, ["is no path"]),
     ],
     ids=str,
 )

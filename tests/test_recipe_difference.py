@@ -89,6 +89,12 @@ def test_the_verb_takes_runs_names_and_files(home: Path, tmp_path: Path, capsys:
     assert lines[0].split() == ["field", "pets-quick", run.id]
     assert lines[2].split() == ["data", named_recipe("pets-quick").data, "toy-pets"]
     assert ["learning_rate", "0.002", "1e-05"] in [line.split() for line in lines]
+    (newer.path / "changes.json").write_text(
+        '[{"epoch": 1, "step": 0, "epochs": 9}, {"epoch": 2, "step": 1, "epochs": 7}]'
+    )
+    assert main(["runs", "diff", run.id, newer.id, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["differences"]
+    assert rows[1] == {"field": "epochs", "one": 20, "other": 7}, "as it stands after what was changed"
     for words in (["nothing", run.id], [run.id, "pets-quik"]):
         assert main(["runs", "diff", *words]) == 2
         assert capsys.readouterr().err.count("\n") == 1

@@ -59,6 +59,12 @@ def test_of_a_damaged_file_what_can_be_read(tmp_path: Path) -> None:
     assert read_rows(path)[0] == {"epoch": 1, "loss": 0.5}
 
 
+def test_numbers_that_no_float_holds_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "steps.csv"
+    add(path, f"a,b,c\n{2**63},{-(2**63)},{'9' * 400}\n{2**63 - 1},{1 - 2**63},1\n")
+    assert read_rows(path) == [{"a": None, "b": None, "c": None}, {"a": 2**63 - 1, "b": 1 - 2**63, "c": 1}]
+
+
 def test_a_long_training_is_followed_cheaply(tmp_path: Path) -> None:
     """A look at fifty thousand steps of which one is new takes a hundredth of reading them all."""
     path = tmp_path / "steps.csv"

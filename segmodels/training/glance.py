@@ -12,6 +12,7 @@ import reprlib
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +62,15 @@ class StatusGlance:
     place: int | None
 
 
+@dataclass(frozen=True)
+class History:
+    """The epochs that a run has finished, None where the file is damaged or too long; and the sum of their seconds,
+    None where no row says it."""
+
+    epochs: int | None = 0
+    seconds: float | None = None
+
+
 def recipe_at(path: Path) -> RecipeGlance | None:
     """What a `recipe.json` says; None where there is none."""
     return _look(path, _recipe, RecipeGlance(problem="its recipe.json is damaged"))
@@ -82,9 +92,9 @@ def accuracy_at(path: Path, epoch: int | None) -> float | None:
     return found[1] if found is not None and found[0] == epoch else None
 
 
-def seconds_at(path: Path) -> float | None:
-    """The sum of the seconds of a `metrics.csv`; None where it has no row."""
-    return _look(path, _seconds, None)
+def history_at(path: Path) -> History:
+    """What a `metrics.csv` says."""
+    return _look(path, _history, History(None)) or History()
 
 
 def _look(path: Path, parse: Callable[[bytes], T], damaged: T) -> T | None:
@@ -163,22 +173,25 @@ def _accuracy(content: bytes) -> tuple[int | None, float | None] | None:
     return _whole(said.get("epoch")), _number(figures.get("pixel_accuracy"))
 
 
-def _seconds(content: bytes) -> float | None:
+def _history(content: bytes) -> History:
     lines = content.decode("utf-8", "replace").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):  # it is still being written
         lines.pop()
     rows = csv.reader(lines)
     header = next(rows, [])
-    if "seconds" not in header:
-        return None
-    place, found = header.index("seconds"), []
+    places = {name: place for place, name in enumerate(header)}
+    epochs, found = 0, []
     for row in rows:
-        try:
-            found.append(float(row[place]))
-        except (ValueError, IndexError):
-            continue
+        if _cell(row, places.get("epoch")).isdecimal():
+            epochs += 1
+        with suppress(ValueError):
+            found.append(float(_cell(row, places.get("seconds"))))
     total = sum(found)
-    return total if found and math.isfinite(total) else None
+    return History(epochs, total if found and math.isfinite(total) else None)
+
+
+def _cell(row: list[str], place: int | None) -> str:
+    return row[place] if place is not None and place < len(row) else ""
 
 
 def _text(value: Any) -> str | None:

@@ -20,14 +20,14 @@ from segmodels.training.glance import (
     RecipeGlance,
     StatusGlance,
     accuracy_at,
+    history_at,
     notes_at,
     recipe_at,
-    seconds_at,
     status_at,
     time_of,
 )
 from segmodels.training.notes import FILE
-from segmodels.training.runs import ALIVE, RESUMABLE, corrected, runs_folder
+from segmodels.training.runs import ALIVE, RESUMABLE, corrected, is_shown, runs_folder
 from segmodels.training.tickets import START_GRACE, is_held, tickets
 
 #: Every state that a run may be in.
@@ -85,7 +85,7 @@ def overview() -> list[Row]:
     if not folder.is_dir():
         return []
     with explain_disk_errors(folder):
-        found = [path for path in folder.iterdir() if path.name[0] != "."]
+        found = [path for path in folder.iterdir() if is_shown(path)]
 
     @cache
     def launched() -> set[Path]:
@@ -151,7 +151,7 @@ def _row(path: Path, launched: Callable[[], set[Path]]) -> Row | None:
     if status is None and not problem and not os.path.lexists(path / "status.json"):
         problem = "its status.json is missing"
     recipe, notes = recipe or RecipeGlance(), notes_at(path / FILE)
-    known = status or _UNKNOWN
+    known, history = status or _UNKNOWN, history_at(path / "metrics.csv")
     return Row(
         id=path.name,
         path=path,
@@ -161,14 +161,14 @@ def _row(path: Path, launched: Callable[[], set[Path]]) -> Row | None:
         architecture=recipe.architecture,
         backbone=recipe.backbone,
         image_size=recipe.image_size,
-        epoch=known.epoch,
+        epoch=known.epoch if history.epochs is None else history.epochs,
         epochs=known.epochs,
         best_epoch=known.best_epoch,
         mean_iou=known.mean_iou,
         pixel_accuracy=_accuracy(path, known.best_epoch) if known.best_epoch else None,
         created=known.created if known.created is not None else _made(path),
         ended=_ended(state, known),
-        seconds=seconds_at(path / "metrics.csv"),
+        seconds=history.seconds,
         note=notes.note,
         tags=notes.tags,
         waiting_for=known.waiting_for,

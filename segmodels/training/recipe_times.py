@@ -12,6 +12,7 @@ from segmodels.errors import UserError
 from segmodels.files import read_json
 from segmodels.named_recipes import NAMED_RECIPES, named_recipe
 from segmodels.recipe import Recipe
+from segmodels.training.changes import DONE
 from segmodels.training.runs import Run, list_runs
 
 
@@ -21,7 +22,7 @@ def times_here() -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for run in list_runs():
         with suppress(UserError):  # files that are damaged
-            if (name := _name(run)) and (seconds := _seconds(run)) is not None:
+            if (name := _name(run)) and (seconds := _seconds(run, _documents()[name]["epochs"])) is not None:
                 found.setdefault(name, []).append(seconds)
     return {name: statistics.median(found[name]) for name in NAMED_RECIPES if name in found}
 
@@ -46,13 +47,14 @@ def _documents() -> dict[str, dict[str, Any]]:
     return {name: named_recipe(name).model_dump(mode="json") for name in NAMED_RECIPES}
 
 
-def _seconds(run: Run) -> float | None:
-    """What the epochs of a finished run took together; None of any other, and where a row is missing or damaged."""
+def _seconds(run: Run, epochs: int) -> float | None:
+    """What the epochs of a finished run took together; None of any other, of one that was changed on its way, and where
+    a row is missing or damaged."""
     status = read_json(run.path / "status.json")
-    if not isinstance(status, dict) or status.get("state") != "finished":
+    if not isinstance(status, dict) or status.get("state") != "finished" or (run.path / DONE).exists():
         return None
     seconds = [row.get("seconds") for row in run.history()]
-    whole = len(seconds) == status.get("epochs") or status.get("ended_early") is True
+    whole = len(seconds) == epochs or status.get("ended_early") is True
     numbers = [float(value) for value in seconds if isinstance(value, int | float)]
     if not whole or not numbers or len(numbers) < len(seconds):
         return None

@@ -87,7 +87,8 @@ def _row(columns: list[str], values: list[str]) -> Row:
 
 def _number(text: str) -> float | int | None:
     try:
-        return int(text)
+        number = int(text)
+        return number if abs(number) < 2**63 else None  # beyond that it is damage, and in the end no float
     except ValueError:
         pass
     try:
