@@ -3,8 +3,8 @@
 Drawing: ten runs of 200 epochs over each other, from the page's address; aim: 1 s. Listing: 500 runs, from the click on
 the tab to the table; aim: 0.5 s. Following: how long after a step was written it is on the screen (aim: 2 s), what of a
 core the server takes meanwhile (aim: 10 %), and what it costs the trainer: the median step while the page is open to
-that while it is closed, in turns (aim: 1.02). For this the browser has the lowest priority, as it is mostly another
-machine's.
+that while it is closed, in turns (aim: 1.02). For these two the page is open without a browser (`follower`), as a
+person's browser is mostly on another machine.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.follower import follower
 from benchmarks.served import chromium, server
 from segmodels.recipe import Recipe
 from segmodels.training.launch import launch
@@ -59,7 +60,8 @@ def main() -> None:
         run = launch(Recipe(**fields, epochs=1000))
         try:
             with server(home) as (url, process):
-                _following(browser, url, run, psutil.Process(process.pid))
+                _following(browser, url, run)
+                _costs(url, run, psutil.Process(process.pid))
         finally:
             run.request("stop")
             run.wait(60)
@@ -104,33 +106,35 @@ def _listing(browser: Browser, url: str) -> None:
     print(f"| {RUNS} runs in a table, from the click | {_spread(times)} |", flush=True)
 
 
-def _following(browser: Browser, url: str, run: Run, process: psutil.Process) -> None:
+def _following(browser: Browser, url: str, run: Run) -> None:
     while len(run.steps()) < 20:
         time.sleep(0.5)
     written: dict[int, float] = {}
     done = threading.Event()
     threading.Thread(target=_watch_file, args=(run, written, done), daemon=True).start()
-    delays: list[float] = []
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(f"{url}/Train?run={run.id}")
+    page.get_by_role("radio", name="steps").click()
+    page.wait_for_function(f"({SHOWN})() > 0")
+    delays = _delays(page, written)
+    done.set()
+    page.close()
+    print(f"| a step is on the screen after it was written | {_spread(delays)} |", flush=True)
+
+
+def _costs(url: str, run: Run, process: psutil.Process) -> None:
+    """Of a page that is open elsewhere: a browser on this machine would take far more than the server."""
     shares: list[float] = []
     medians: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(2 * TURNS):
         is_open = turn % 2 == 1
-        page = browser.new_page(viewport={"width": 1400, "height": 1000}) if is_open else None
-        if page is not None:
-            page.goto(f"{url}/Train?run={run.id}")
-            page.get_by_text("steps", exact=True).click()
-            page.wait_for_function(f"({SHOWN})() > 0")
-        first, cpu, began = len(run.steps()), _seconds(process), time.perf_counter()
-        if page is not None:
-            delays += _delays(page, written)
-            shares.append((_seconds(process) - cpu) / (time.perf_counter() - began))
-        else:
+        with follower(url, "Train", {"part": "Watch", "run": run.id}) if is_open else contextlib.nullcontext():
+            time.sleep(2)  # the page is drawn
+            first, cpu, began = len(run.steps()), _seconds(process), time.perf_counter()
             time.sleep(TURN)
-        medians[is_open].append(statistics.median(row["seconds"] for row in run.steps()[first:]))
-        if page is not None:
-            page.close()
-    done.set()
-    print(f"| a step is on the screen after it was written | {_spread(delays)} |", flush=True)
+            if is_open:
+                shares.append((_seconds(process) - cpu) / (time.perf_counter() - began))
+            medians[is_open].append(statistics.median(row["seconds"] for row in run.steps()[first:]))
     print(f"| share of a core that the server takes | {_spread(shares, '')} |", flush=True)
     ratios = [a / b for a, b in zip(medians[True], medians[False], strict=True)]
     print(f"| the trainer's step with the page open, to one with it closed | {_spread(ratios, '')} |", flush=True)
