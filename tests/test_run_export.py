@@ -119,8 +119,7 @@ def test_damaged_rows_and_strange_numbers_are_taken_as_they_come(run: Run, tmp_p
     found = by_tag(write_events(run, tmp_path))
     assert found["step/loss"] == {1: 0.25, 7: 0.5}
     assert np.isnan(found["epoch/train/loss"][7])  # an epoch has the seven steps that the table has
-    assert set(found["epoch/train/loss"]) == {7, 21}
-    assert found["epoch/train/loss"][21] == np.inf
+    assert set(found["epoch/train/loss"]) == {7}, "a whole number that no float holds is damage"
     assert found["epoch/validation/iou/<b>\ufffdé"] == {7: np.inf, 14: -np.inf, 21: 0.5}
     for name in ("metrics.csv", "steps.csv"):
         (run.path / name).unlink()
