@@ -15,6 +15,7 @@ from segmodels.named_recipes import NAMED_RECIPES, named_recipe
 from segmodels.recipe import Recipe
 from segmodels.training.changes import wanted_change
 from segmodels.training.notes import read_notes, write_notes
+from segmodels.training.queue import join, waiting_paths
 from segmodels.training.runs import Run, list_runs
 from segmodels.training.trash import deleted
 from tests.own_forms import write_form
@@ -43,6 +44,20 @@ def own(tiny_run: Run, home: Path) -> Run:
 
 def command(app: AppTest) -> str:
     return next(block.value for block in app.code if block.value.startswith("python -m segmodels train"))
+
+
+def test_runs_of_one_name_are_moved_each_for_itself(own: Run, tmp_path: Path) -> None:
+    """Also where no page shows them."""
+    runs = [Run.create(Recipe(data="toy-pets"), tmp_path / folder / "own") for folder in ("one", "two")]
+    own.write_status(state="queued")
+    for run in (*runs, own):
+        join(run.path, ["cpu"], launched=True)
+    app = opened("2_Train", run="own")
+    next(button for button in app.button if button.key == f"earlier-{runs[1].path}").click().run()
+    assert not app.exception
+    assert waiting_paths() == [runs[1].path, runs[0].path, own.path]
+    next(button for button in app.button if button.key == f"earlier-{own.path}").click().run()
+    assert waiting_paths() == [runs[1].path, own.path, runs[0].path]
 
 
 def labels(app: AppTest) -> set[str]:

@@ -131,7 +131,7 @@ class Trainer:
         if changes is None:
             return
         self.changes = changes
-        values = next((change.values for change in reversed(changes) if change.place == place), {})
+        values = {name: value for each in changes if each.place == place for name, value in each.values.items()}
         if "epochs" in values and values["epochs"] < place[0] + (place[1] > 0):
             self.reporter.note(f"epoch {place[0] + 1} has begun: it is the last")
         said = ", ".join(f"{name} {value:g}" for name, value in values.items())
