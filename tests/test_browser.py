@@ -113,6 +113,7 @@ def the_worst_predicted_pictures_come_first(page: Page, server: Server, run: Run
     no_traceback(page)
 
 
+@pytest.mark.slow  # the journey of test_browser_train goes the same way, and further
 def test_a_killed_server_loses_nothing_and_stop_keeps_the_best(server: Server, page: Page) -> None:
     run = start_run(page, server, epochs=200, limit=64)
     expect(page.locator(".js-plotly-plot").first).to_be_visible()

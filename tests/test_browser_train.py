@@ -46,6 +46,8 @@ def test_a_run_is_paused_killed_resumed_and_stopped(server: Server, page: Page, 
     expect(badge(other)).to_contain_text("running")
 
     server.kill()
+    rows = len(run.steps())
+    wait(lambda: len(run.steps()) > rows + 5)  # the trainer does not end with its server
     server.start()
     os.kill(run.status()["pid"], signal.SIGKILL)
     page.goto(f"{server.url}/Train?run={run.id}")

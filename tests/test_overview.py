@@ -64,6 +64,7 @@ def test_a_row_says_what_the_files_say(home: Path) -> None:
     assert overview()[0].pixel_accuracy is None, "that of the epoch before is not that of the best"
 
 
+@pytest.mark.slow  # a figure of a machine that does nothing else meanwhile
 @pytest.mark.parametrize("state", ["finished", "running"])
 def test_five_hundred_runs_are_listed_in_no_time(home: Path, state: str) -> None:
     """In under 500 ms at first and 100 ms later, on two cores; also of runs that look alive, whose locks are tried.

@@ -36,6 +36,7 @@ def test_a_small_real_run_learns(architecture: str, home: Path, data_folder: Pat
     assert result.mask.shape == result.image.shape[:2]
 
 
+@pytest.mark.slow
 def test_published_voc_weights_begin_a_training(
     home: Path, data_folder: Path, weights_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
