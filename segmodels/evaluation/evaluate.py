@@ -225,7 +225,8 @@ def _usable(
 def _recipe(predictor: Predictor, data: str | None, root: str | Path | None) -> Recipe:
     """What the model was trained by; the run's own recipe, where there is one, also knows the folder of the data."""
     fields: dict[str, Any] = predictor.spec.recipe
-    run = predictor.path.parent if predictor.path.name == "best" else None
+    kept = predictor.path.parent
+    run = kept if predictor.path.name == "best" else kept.parent if kept.name == "epochs" else None
     if run and (run / "recipe.json").is_file():
         settled = {name: fields[name] for name in ("class_weights",) if name in fields}
         fields = {**Recipe.load(run / "recipe.json").model_dump(), **settled}
