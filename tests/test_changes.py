@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from segmodels.errors import UserError
+from segmodels.evaluation.evaluate import _recipe, evaluate
 from segmodels.hub.checkpoint import load_checkpoint, read_spec
+from segmodels.prediction.predictor import Predictor
 from segmodels.recipe import Recipe
 from segmodels.training import changes, start
 from segmodels.training.changes import Change, ask_for_change, changes_of, in_force, take_change, wanted_change
@@ -432,3 +434,10 @@ def test_a_run_tells_what_memory_it_takes(tiny_run: Run) -> None:
     status = tiny_run.status()
     assert 100e6 < status["memory_bytes"] <= status["peak_memory_bytes"] < 20e9
     assert "energy_joules" not in status, "no card was asked"
+
+
+def test_an_epoch_is_judged_on_the_split_of_its_run(tiny_run: Run) -> None:
+    """As the run validated it: on the pictures that its own file names."""
+    report = evaluate(f"{tiny_run.path}@3", split="validation", at="model")
+    assert report["mean_iou"] == pytest.approx(tiny_run.history()[2]["val_mean_iou"], rel=1e-4)
+    assert _recipe(Predictor(tiny_run.snapshot(3)), None, None).split_file == str(tiny_run.path / "split.json")
