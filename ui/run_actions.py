@@ -7,8 +7,7 @@ from typing import Any
 import streamlit as st
 
 from segmodels.errors import UserError
-from segmodels.recipe import Recipe
-from segmodels.training.changes import ask_for_change, changes_of, in_force, wanted_change
+from segmodels.training.changes import ask_for_change, wanted_change
 from segmodels.training.launch import relaunch
 from segmodels.training.runs import ALIVE, RESUMABLE, Run
 from segmodels.training.trash import delete
@@ -64,7 +63,7 @@ def _button(label: str, icon: str, run: Run, request: str, said: str, help: str)
 def _change(run: Run, status: dict[str, Any]) -> None:
     """Another learning rate or number of epochs, from the next step on."""
     try:
-        now = in_force(run.recipe, changes_of(run.path)).model_copy(update=wanted_change(run.path))
+        now = run.recipe_now.model_copy(update=wanted_change(run.path))
     except UserError:  # said where the recipe is shown
         return
     with st.popover("Change", icon=":material/tune:", key=f"change-{run.id}"):
@@ -94,7 +93,7 @@ def _ask(run: Run, changed: dict[str, Any]) -> None:
 
 def _clone(run: Run) -> None:
     with _said():
-        begin_form_with(_recipe(run), f"From the run {run.id}")
+        begin_form_with(run.recipe_now, f"From the run {run.id}")
         show_part(NEW)
 
 
@@ -119,14 +118,9 @@ def _fork_it(run: Run, epoch: int) -> None:
         fields: dict[str, Any] = {"start_from": f"{run_name(run)}@{epoch}"}
         if (split := run.path / "split.json").is_file():  # what these weights have seen must not be validated on
             fields["split_file"] = str(split)
-        recipe = _recipe(run).model_copy(update=fields)
+        recipe = run.recipe_now.model_copy(update=fields)
         begin_form_with(recipe, f"From epoch {epoch} of the run {run.id}, with its weights")
         show_part(NEW)
-
-
-def _recipe(run: Run) -> Recipe:
-    """As it stands now."""
-    return in_force(run.recipe, changes_of(run.path))
 
 
 def _delete(run: Run) -> None:

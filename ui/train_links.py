@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from segmodels.training.runs import Run
+from segmodels.training.runs import Run, runs_folder
 
 #: In the page's address too.
 NEW, WATCH, ALL = "New run", "Watch", "All runs"
@@ -28,6 +28,4 @@ def take_next() -> None:
 
 def run_name(run: Run) -> str:
     """How another run's recipe names this one: by its id where that is enough, else by its folder."""
-    from segmodels.training.runs import runs_folder
-
     return run.id if run.path.parent == runs_folder().resolve() else str(run.path)
