@@ -17,12 +17,18 @@ from segmodels.data.dataset import IGNORE, SPLITS, ClassLabel, Dataset, Sample
 from segmodels.data.datasets import data_name
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
+from segmodels.evaluation.boundary import boundary_counts, boundary_f1, boundary_iou, default_width
+from segmodels.evaluation.calibration import Calibration, confidence
 from segmodels.evaluation.confusion import ConfusionMatrix
-from segmodels.evaluation.instances import MeanFigures, dice, instance_figures
+from segmodels.evaluation.instances import FIGURES, dice, instance_figures
+from segmodels.evaluation.picture_counts import PictureCounts
+from segmodels.evaluation.reports import report_folder, save_report
+from segmodels.hub.checkpoint import SPEC
 from segmodels.prediction.masks import foreground
 from segmodels.prediction.postprocess import instance_map
 from segmodels.prediction.predictor import Predictor, softmax
 from segmodels.prediction.resize import bands, resize_logits
+from segmodels.prediction.stored import StoredPredictions
 from segmodels.recipe import Recipe
 from segmodels.training.losses import Loss, make_loss
 from segmodels.training.reporter import Reporter
@@ -38,6 +44,9 @@ def evaluate(
     root: str | Path | None = None,
     split: str = "test",
     at: Literal["native", "model"] = "native",
+    boundary_width: int | None = None,
+    masks: bool = False,
+    keep: bool = True,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model on a split of a data set.
@@ -52,20 +61,31 @@ def evaluate(
     `dice` of everything but background, from the masks; the others of the objects that the method suited to the classes
     (`prediction.postprocess`) finds, whatever class they are of. What is ignored in the mask counts in none.
 
+    The report is kept beside the checkpoint with what was counted in each picture (`evaluation.reports`), for whoever
+    wants to look at the worst ones or to compare models.
+
     Args:
         model: a `Predictor`, a checkpoint directory, a run or its id.
         data: a data set's name; that of the recipe where None.
         root: its folder, where it has files.
+        boundary_width: pixels around an outline within which `evaluation.boundary` compares it; where None 0.75 % of
+            each picture's diagonal.
+        masks: keep the predicted masks too (`prediction.stored`), at native size.
+        keep: whether the report is kept.
 
     Returns:
         model, data, split, images, at, loss, pixel_accuracy, mean_iou, mean_dice, precision, recall, f1,
-        classes (name, iou, dice, precision, recall, pixels), confusion_matrix,
-        instances (dice, aji, aji_plus, pq, dq, sq, f1; None where the data set has none), images_per_second.
+        classes (name, iou, dice, precision, recall, pixels, boundary_iou, boundary_f1), confusion_matrix,
+        instances (dice, aji, aji_plus, pq, dq, sq, f1; None where the data set has none), images_per_second, mse,
+        boundary (width, iou, f1: means over the classes that have one), calibration (ece, bins), skipped, root, report
+        (its folder; None where it was not kept).
 
     Raises:
         UserError: an unknown name, classes that do not match, or no usable sample.
     """
     choose("comparison size", at, ("native", "model"))
+    if boundary_width is not None and boundary_width < 1:
+        raise UserError(f"the boundary width is {boundary_width}: give a number of pixels, 1 or more")
     predictor = model if isinstance(model, Predictor) else Predictor(model)
     recipe = _recipe(predictor, data, root)
     dataset = recipe.dataset()
@@ -78,7 +98,9 @@ def evaluate(
     if isinstance(weights, str) or (weights is not None and len(weights) != classes):
         raise UserError(f"{predictor.path} has class weights {weights!r} for {classes} classes: train it again")
     loss_of = make_loss(recipe.loss, weights, background=dataset.background)
-    tally, losses, images, began = _Tally(predictor.labels), 0.0, 0, time.perf_counter()
+    is_checkpoint = (predictor.path / SPEC).is_file()
+    stored = StoredPredictions(predictor.path, dataset) if masks and at == "native" and is_checkpoint else None
+    tally, losses, images, began = _Tally(predictor.labels, boundary_width, stored), 0.0, 0, time.perf_counter()
     if predictor.spec.input.mode == "tiles":
         passes = _native(predictor, dataset, samples, loss_of, tally, reporter)
     else:
@@ -89,7 +111,9 @@ def evaluate(
         reporter.progress(images, len(samples), f"evaluating {split}")
     if not images:
         raise UserError(f"no usable picture in the {split} split of {recipe.data}")
-    return {
+    folder = report_folder(predictor.path, recipe.data, recipe.root, split, at) if keep and is_checkpoint else None
+    outlines = tally.counts.boundary.sum(axis=0)
+    report = {
         "model": str(predictor.path),
         "data": recipe.data,
         "split": split,
@@ -97,11 +121,44 @@ def evaluate(
         "at": at,
         "loss": losses / images,
         **tally.confusion.figures(),
-        "classes": tally.confusion.by_class([label.name for label in predictor.labels]),
+        "classes": _by_class(tally.confusion, outlines, predictor.labels),
         "confusion_matrix": tally.confusion.counts.tolist(),
-        "instances": tally.instances.figures(),
+        "instances": _mean_instances(tally.counts),
         "images_per_second": images / (time.perf_counter() - began),
+        "mse": tally.confusion.mean_squared_error(),
+        "boundary": {
+            "width": boundary_width,
+            "iou": _mean(boundary_iou(outlines)),
+            "f1": _mean(boundary_f1(outlines)),
+        },
+        "calibration": tally.calibration.figures(),
+        "skipped": len(samples) - images,
+        "root": recipe.root,
+        "report": str(folder) if folder else None,
     }
+    if folder:
+        save_report(folder, report, tally.counts)
+    return report
+
+
+def _by_class(confusion: ConfusionMatrix, outlines: np.ndarray, labels: tuple[ClassLabel, ...]) -> list[dict[str, Any]]:
+    """A row a class: the figures of its pixels and of its outlines."""
+    rows = confusion.by_class([label.name for label in labels])
+    for row, iou, f1 in zip(rows, boundary_iou(outlines).tolist(), boundary_f1(outlines).tolist(), strict=True):
+        row["boundary_iou"] = None if np.isnan(iou) else iou
+        row["boundary_f1"] = None if np.isnan(f1) else f1
+    return rows
+
+
+def _mean_instances(counts: PictureCounts) -> dict[str, float] | None:
+    if (figures := counts.instances) is None:
+        return None
+    return dict(zip(FIGURES, figures.mean(axis=0).tolist(), strict=True))
+
+
+def _mean(values: np.ndarray) -> float | None:
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else None
 
 
 @dataclass(frozen=True)
@@ -119,37 +176,50 @@ class _Truth:
 class _Tally:
     """What was counted so far; of the pictures themselves nothing is kept."""
 
-    def __init__(self, labels: tuple[ClassLabel, ...]) -> None:
+    def __init__(
+        self, labels: tuple[ClassLabel, ...], boundary_width: int | None, stored: StoredPredictions | None
+    ) -> None:
         self.labels = labels
+        self.boundary_width = boundary_width
+        self.stored = stored
         self.confusion = ConfusionMatrix(len(labels))
-        self.instances = MeanFigures()
+        self.calibration = Calibration()
+        self.counts = PictureCounts(len(labels))
 
     @contextmanager
-    def picture(self, truth: _Truth) -> Iterator[Callable[[slice, np.ndarray], None]]:
+    def picture(self, sample: Sample, truth: _Truth) -> Iterator[Callable[[slice, np.ndarray], None]]:
         """Count a picture: yields what takes its logits, a band of rows after the other, at the size of the truth."""
-        predicted = np.empty(truth.mask.shape, np.uint8)
+        predicted, own = np.empty(truth.mask.shape, np.uint8), ConfusionMatrix(len(self.labels))
         classes = len(self.labels) if truth.instances is not None else 0  # what no figure needs is not kept
         probabilities = np.empty((*truth.mask.shape, classes), np.float32)
 
         def count(rows: slice, logits: np.ndarray) -> None:
             predicted[rows] = logits.argmax(axis=-1)
-            self.confusion.add(truth.mask[rows], predicted[rows])
+            own.add(truth.mask[rows], predicted[rows])
+            self.calibration.add(truth.mask[rows], predicted[rows], confidence(logits))
             if classes:
                 probabilities[rows] = softmax(logits)
 
         yield count
+        width = self.boundary_width or default_width(*truth.mask.shape)
+        outlines = boundary_counts(truth.mask, predicted, len(self.labels), width)
+        figures = None
         if truth.instances is not None:
             ignore, things = truth.mask == IGNORE, foreground(self.labels)
             figures = instance_figures(truth.instances, instance_map(probabilities, self.labels), ignore=ignore)
             # Dice is that of the mask, as it is drawn: objects have lost what was too small to be one.
             figures["dice"] = dice(np.isin(truth.mask, things), np.isin(predicted, things), ignore=ignore)
-            self.instances.add(figures)
+        self.confusion.counts += own.counts
+        self.counts.add(sample.id, own.counts, outlines, figures)
+        if self.stored:
+            self.stored.keep(sample, truth.mask, predicted, self.labels)
 
 
 class _Example:
     """A sample as the model sees it, and the truth to compare with."""
 
-    def __init__(self, image: np.ndarray, truth: _Truth, size: int, at: str) -> None:
+    def __init__(self, sample: Sample, image: np.ndarray, truth: _Truth, size: int, at: str) -> None:
+        self.sample = sample
         small = truth.resized(size)
         self.image = resize_image(image, size, size)
         self.small_mask = small.mask
@@ -167,15 +237,15 @@ def _resized(
 ) -> Iterator[tuple[float, int]]:
     """Count every picture, seen at the model's size; yields the loss of each batch and its pictures."""
     size = predictor.spec.input.size
-    examples = _usable(dataset, samples, reporter, lambda image, truth: _Example(image, truth, size, at), 2 * BATCH)
+    examples = _usable(dataset, samples, reporter, lambda *read: _Example(*read, size, at), 2 * BATCH)
     while batch := list(itertools.islice(examples, BATCH)):
         pictures = np.stack([example.image for example in batch])
         missing = BATCH - len(pictures)  # every pass of one shape, so that nothing is compiled twice
         logits = predictor.logits(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
         for example, scores in zip(batch, logits, strict=True):
             height, width = example.truth.mask.shape
-            with tally.picture(example.truth) as count:
-                for rows in bands(height):
+            with tally.picture(example.sample, example.truth) as count:
+                for rows in bands(height, width * scores.shape[-1]):
                     count(rows, resize_logits(scores, height, width, rows=rows))
         yield float(loss_of(np.stack([example.small_mask for example in batch]), logits)), len(batch)
 
@@ -192,10 +262,10 @@ def _native(
 
     The loss of a picture that goes through the network in tiles is the mean over its bands, by their pixels.
     """
-    for image, truth in _usable(dataset, samples, reporter, lambda *pair: pair, READERS + 1):
+    for sample, image, truth in _usable(dataset, samples, reporter, lambda *read: read, READERS + 1):
         result, loss = predictor(image), 0.0
         whole = isinstance(result.scores, np.ndarray)
-        with tally.picture(truth) as count:
+        with tally.picture(sample, truth) as count:
             for rows, logits in [(slice(None), result.logits)] if whole else result.bands():
                 count(rows, logits)
                 loss += float(loss_of(truth.mask[None, rows], logits[None])) * len(logits) / len(truth.mask)
@@ -210,7 +280,7 @@ def _usable(
     def read(sample: Sample) -> Any:
         try:
             image, mask = dataset.read(sample)
-            return make(image, _Truth(mask, dataset.read_instances(sample) if dataset.has_instances else None))
+            return make(sample, image, _Truth(mask, dataset.read_instances(sample) if dataset.has_instances else None))
         except UserError as error:
             return str(error)
 

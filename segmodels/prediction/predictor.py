@@ -82,7 +82,7 @@ class Result:
             yield from scores()
             return
         height, width = self.image.shape[:2]
-        for rows in bands(height):
+        for rows in bands(height, width * scores.shape[-1]):
             yield rows, resize_logits(scores, height, width, rows=rows)
 
     @cached_property

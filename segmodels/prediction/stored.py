@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segmodels.data.ahead import ahead
-from segmodels.data.dataset import IGNORE, Dataset, Progress, Sample
+from segmodels.data.dataset import IGNORE, ClassLabel, Dataset, Progress, Sample
 from segmodels.data.disk import Stop, Stopped
 from segmodels.data.images import read_mask
 from segmodels.errors import UserError
@@ -44,6 +44,7 @@ class StoredPredictions:
         place = hashlib.blake2b(os.fsencode(model.absolute()), digest_size=8).hexdigest()
         self.folder = home() / "predictions" / place / state_of([model / WEIGHTS, model / SPEC], VERSION)
         self.dataset = dataset
+        self._made = False
 
     def disagreement(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Of those that are kept, by id: the share of the pixels, ignored ones apart, that are not as in the truth."""
@@ -104,34 +105,53 @@ class StoredPredictions:
             UserError: no space, or a place that cannot be written to.
         """
         missing = self.missing(samples)
-        with explain_disk_errors(self.folder):
-            (self.folder / "masks").mkdir(parents=True, exist_ok=True)
-        for earlier in self.folder.parent.iterdir():
-            if earlier != self.folder:
-                shutil.rmtree(earlier, ignore_errors=True)
+        self._make_place()
         with closing(ahead(self._read, missing, threads=2)) as read:
             for done, (sample, pair) in enumerate(zip(missing, read, strict=True), start=len(samples) - len(missing)):
                 if progress:
                     progress(done, len(samples), "predicting")
                 if stop and stop():
                     raise Stopped("stopped while predicting; what is done is kept")
-                if state := self._state(sample):
-                    self._keep(predictor, sample, state, pair)
+                if pair is None:
+                    self._note(sample, None)  # so that it is not tried again
+                else:
+                    image, truth = pair
+                    self.keep(sample, truth, predictor(image, name=sample.id).mask, predictor.labels)
         if progress:
             progress(len(samples), len(samples), "predicting")
 
-    def _keep(
-        self, predictor: Predictor, sample: Sample, state: str, pair: tuple[np.ndarray, np.ndarray] | None
-    ) -> None:
-        share = None  # what cannot be read is noted, so that it is not tried again
+    def keep(self, sample: Sample, truth: np.ndarray, mask: np.ndarray, labels: Sequence[ClassLabel]) -> None:
+        """Keep what the model sees in a sample.
+
+        Args:
+            truth, mask: class ids, uint8, of the picture's own size.
+            labels: the classes.
+
+        Raises:
+            UserError: no space, or a place that cannot be written to.
+        """
+        if state := self._state(sample):
+            self._make_place()
+            with explain_disk_errors(self.folder):
+                write_indexed_mask(self._mask(state), mask, labels)
+            self._note(sample, disagreement(truth, mask))
+
+    def _make_place(self) -> None:
+        """Make the folder, once, and remove what an earlier state of the model saw."""
+        if self._made:
+            return
         with explain_disk_errors(self.folder):
-            if pair:
-                image, truth = pair
-                mask = predictor(image, name=sample.id).mask
-                share = disagreement(truth, mask)
-                write_indexed_mask(self._mask(state), mask, predictor.labels)
+            (self.folder / "masks").mkdir(parents=True, exist_ok=True)
+        for earlier in self.folder.parent.iterdir():
+            if earlier != self.folder:
+                shutil.rmtree(earlier, ignore_errors=True)
+        self._made = True
+
+    def _note(self, sample: Sample, share: float | None) -> None:
+        """Write how far a prediction is off; None for what cannot be read."""
+        if state := self._state(sample):
             row = {"id": sample.id, "state": state, "disagreement": share}
-            with (self.folder / "index.jsonl").open("a", encoding="utf-8") as index:
+            with explain_disk_errors(self.folder), (self.folder / "index.jsonl").open("a", encoding="utf-8") as index:
                 index.write("\n" + json.dumps(row))  # first: the line before may have been cut off
 
     def _index(self) -> dict[str, float | None]:

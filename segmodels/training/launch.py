@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,12 +20,13 @@ from segmodels.training.runs import NOT_WAITING, Run, check_resumable
 from segmodels.training.start import make_run
 
 
-def launch(recipe: Recipe, devices: str | None = None) -> Run:
+def launch(recipe: Recipe, devices: str | None = None, *, made: Callable[[Run], None] = lambda run: None) -> Run:
     """Create a run, put it in the queue and start its trainer, which waits for its turn; returns at once.
 
     Args:
         recipe: what to train.
         devices: which it may use, as `choose_devices` reads it.
+        made: told of the run before it is in the queue, so that who is killed in between finds it again.
 
     Raises:
         UserError: the recipe cannot train, there is no such device, or the run cannot be written.
@@ -33,6 +34,7 @@ def launch(recipe: Recipe, devices: str | None = None) -> Run:
     check(recipe)
     chosen = choose_devices(devices)
     run = make_run(recipe)
+    made(run)
     _queue(run, chosen)
     return run
 

@@ -1,0 +1,367 @@
+"""A comparison on disk: what is compared, the runs that were made for it, and what was found. Loads no Keras.
+
+The app, the command line and the process that conducts it meet only in these files, as with runs.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from segmodels.data.dataset import SPLITS, Dataset
+from segmodels.data.datasets import open_dataset
+from segmodels.errors import UserError, choose
+from segmodels.evaluation.reports import COUNTS, DOCUMENT, Report, load_report
+from segmodels.files import explain_disk_errors, read_json, slug, sweep, write_json
+from segmodels.home import home
+from segmodels.recipe import Recipe
+from segmodels.training.rows import Row, read_rows
+from segmodels.training.runs import Run, find_checkpoint, is_run
+from segmodels.training.tickets import START_GRACE, is_held
+
+#: The files of a comparison, and of each of its results.
+FILE, STATUS, REQUEST = "comparison.json", "status.json", "request.json"
+FAILURE, SPEED, HISTORY, RECIPE, TRAINING = "failure.json", "speed.json", "history.csv", "recipe.json", "training.json"
+CHECKPOINT = "checkpoint.json"
+#: The most members, and runs of each.
+MOST_MEMBERS, MOST_SEEDS = 64, 20
+#: States of a comparison while a process is at work on it.
+ALIVE = ("starting", "running")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of what is compared.
+
+    Attributes:
+        name: what the table calls it; no two have the same.
+        recipe: the fields that its runs are trained by, but for the seed; None of a model that is there already.
+        model: the checkpoint or run that is there already; None of what is trained here.
+        runs: the directory of the run of each seed, None before it is made; of a model that is there, one None.
+    """
+
+    name: str
+    recipe: dict[str, Any] | None = None
+    model: str | None = None
+    runs: tuple[str | None, ...] = (None,)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A member with one of its seeds: how far it is, and what was found.
+
+    Attributes:
+        member: its number, and `seed`, the number of its run among the member's.
+        name: of the member.
+        state: "waiting", "training", "trained", "evaluated", or "failed".
+        said: the reason where it failed, else how far it is, in a line.
+        folder: of its results.
+        run: the run, where it is one.
+    """
+
+    member: int
+    seed: int
+    name: str
+    state: str
+    said: str
+    folder: Path
+    run: Run | None = None
+
+    @property
+    def report(self) -> Report | None:
+        """Its report on the comparison's split; None before it is evaluated."""
+        with suppress(UserError):
+            return load_report(self.folder)
+        return None
+
+    @property
+    def speed(self) -> dict[str, Any]:
+        """What the model costs to use, as `measure_speed` gives it; empty before it is measured."""
+        return _document(self.folder / SPEED)
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What its training took: seconds, images_per_second, peak_memory_bytes, epochs, best_epoch, device, backend,
+        precision; empty of a model that was not trained here."""
+        return _document(self.folder / TRAINING)
+
+    @property
+    def history(self) -> list[Row]:
+        """`metrics.csv` of its run: a row an epoch."""
+        return read_rows(self.folder / HISTORY)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint directory that was evaluated, whose kept predictions are the masks; None before that. It may
+        have been deleted since."""
+        path = _document(self.folder / CHECKPOINT).get("path")
+        return Path(path) if isinstance(path, str) else None
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe that it was trained by, as far as it is known."""
+        return _document(self.folder / RECIPE)
+
+
+def comparisons_folder() -> Path:
+    return home() / "comparisons"
+
+
+class Comparison:
+    """A comparison's folder. Anyone may read; only who holds the lock writes results."""
+
+    def __init__(self, path: Path) -> None:
+        """Of a folder that `create` made; `UserError` where it is damaged."""
+        self.path = path.resolve()
+        document = read_json(self.path / FILE)
+        try:
+            self.title = str(document["title"])
+            self.created = float(document["created"])
+            self.data, self.root = str(document["data"]), document["root"]
+            self.split, self.at = choose("split", document["split"], SPLITS), choose("size", document["at"], _SIZES)
+            self.protocol = choose("protocol", document["protocol"], PROTOCOLS)
+            self.members = tuple(
+                Member(str(row["name"]), row["recipe"], row["model"], tuple(row["runs"])) for row in document["members"]
+            )
+            if not self.members or not isinstance(self.root, str | None):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, UserError):
+            raise UserError(f"{self.path / FILE} is damaged: delete the comparison and start it again") from None
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @classmethod
+    def create(
+        cls,
+        members: Sequence[Member],
+        *,
+        data: str,
+        root: str | None = None,
+        split: str = "test",
+        at: str = "native",
+        protocol: str = "same",
+        title: str = "",
+    ) -> Comparison:
+        """Make the folder of a new comparison; nothing is started.
+
+        Args:
+            data, root, split, at: what all are evaluated on, as `evaluate` takes it.
+            protocol: "same" where all are trained by one recipe but for the network, "own" where each has its own.
+
+        Raises:
+            UserError: no member, two of one name, too many, an unknown data set, an empty split, or no space.
+        """
+        if not members:
+            raise UserError("nothing to compare: name architectures, recipes or models")
+        if len(members) > MOST_MEMBERS or any(len(member.runs) > MOST_SEEDS for member in members):
+            raise UserError(f"a comparison takes up to {MOST_MEMBERS} members with {MOST_SEEDS} seeds each")
+        names = [member.name for member in members]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise UserError(f"two of the compared are called {twice!r}: name each once")
+        dataset = open_dataset(data, root)
+        if not dataset.samples(choose("split", split, SPLITS)):
+            raise UserError(f"{data} has no pictures in its {split} split: choose another split")
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        name = f"{stamp}-{slug(title or data.rpartition('/')[2], most=40)}"
+        document = {
+            "title": title[:200] or f"{len(members)} on {data}",
+            "created": time.time(),
+            "data": data,
+            "root": root,
+            "split": split,
+            "at": choose("size", at, _SIZES),
+            "protocol": choose("protocol", protocol, PROTOCOLS),
+            "members": [asdict(member) for member in members],
+        }
+        for number in range(1000):
+            path = comparisons_folder() / f"{name}{f'-{number}' if number else ''}"
+            with explain_disk_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    continue
+            write_json(path / FILE, document)
+            return cls(path)
+        raise UserError(f"cannot make a folder for the comparison below {comparisons_folder()}")
+
+    def dataset(self) -> Dataset:
+        """What all are evaluated on; `UserError` where it is gone."""
+        return open_dataset(self.data, self.root)
+
+    def keep_run(self, member: int, seed: int, run: Path) -> None:
+        """Note the run that was made for a seed of a member."""
+        runs = list(self.members[member].runs)
+        runs[seed] = str(run)
+        members = list(self.members)
+        members[member] = replace(members[member], runs=tuple(runs))
+        document = read_json(self.path / FILE)
+        document["members"] = [asdict(each) for each in members]
+        write_json(self.path / FILE, document, make_folder=False)
+        self.members = tuple(members)
+
+    def entries(self) -> list[Entry]:
+        """Each member with each of its seeds, as they are now."""
+        return [
+            self.entry(number, seed) for number, member in enumerate(self.members) for seed in range(len(member.runs))
+        ]
+
+    def entry(self, number: int, seed: int) -> Entry:
+        """A member with one of its seeds, as it is now."""
+        member = self.members[number]
+        folder = self.path / "results" / f"{number}-{seed}"
+        run = _run_of(member, seed)
+        state, said = "waiting", ""
+        if (folder / DOCUMENT).is_file() and (folder / COUNTS).is_file():
+            state = "evaluated"
+        elif failure := _document(folder / FAILURE).get("reason"):
+            state, said = "failed", str(failure)
+        elif run is not None:
+            state, said = _state_of(run, trained_here=member.recipe is not None)
+        elif member.recipe is not None and member.runs[seed]:
+            state, said = "failed", "its run was deleted before it was evaluated"
+        return Entry(number, seed, member.name, state, said, folder, run)
+
+    def fail(self, entry: Entry, reason: str) -> None:
+        """Note why an entry has no figures."""
+        write_json(entry.folder / FAILURE, {"reason": reason[:2000], "time": time.time()})
+
+    def forget_failures(self) -> None:
+        """What failed is tried again the next time."""
+        for path in self.path.glob(f"results/*/{FAILURE}"):
+            path.unlink(missing_ok=True)
+
+    def status(self) -> dict[str, Any]:
+        """state ("starting", "running", "finished", "stopped" or "interrupted"), phase, error."""
+        status = _document(self.path / STATUS)
+        if not isinstance(status.get("state"), str):
+            status = {"state": "interrupted"}
+        if status["state"] in ALIVE and not self.locked():
+            began = status.get("heartbeat")
+            fresh = isinstance(began, int | float) and 0 <= time.time() - began < START_GRACE
+            if status["state"] == "running" or not fresh:
+                again = _document(self.path / STATUS)  # it may have ended between the two looks
+                status = {**again, "state": "interrupted"} if again.get("state", "running") in ALIVE else again
+        return status
+
+    @property
+    def state(self) -> str:
+        return self.status()["state"]
+
+    def write_status(self, **fields: Any) -> None:
+        """Replace `status.json`; `UserError` where the comparison was deleted."""
+        if not self.path.is_dir():
+            raise UserError(f"there is no comparison {self.id} any more")
+        write_json(self.path / STATUS, {**fields, "heartbeat": time.time()}, make_folder=False)
+
+    def request_stop(self) -> None:
+        """Ask who conducts it to end: its runs are paused. `UserError` where nobody is at work."""
+        if (state := self.state) not in ALIVE:
+            raise UserError(f"comparison {self.id} is {state}: there is nothing to stop")
+        write_json(self.path / REQUEST, {"request": "stop"}, make_folder=False)
+
+    def take_request(self) -> bool:
+        """Whether it was asked to end, once."""
+        try:
+            (self.path / REQUEST).unlink()
+            return True
+        except OSError:
+            return False
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Conduct it in this process; `UserError` where another does."""
+        if not self.path.is_dir():
+            raise UserError(f"there is no comparison {self.id} any more")
+        lock = FileLock(self.path / "lock")
+        try:
+            with explain_disk_errors(self.path):
+                lock.acquire(timeout=2)
+        except Timeout:
+            raise UserError(f"comparison {self.id} is conducted by another process already") from None
+        try:
+            sweep(self.path)
+            yield
+        finally:
+            lock.release()
+
+    def locked(self) -> bool:
+        return is_held(self.path / "lock")
+
+    def delete(self) -> None:
+        """Remove the comparison; its runs stay. `UserError` while a process is at work on it."""
+        if self.state in ALIVE:
+            raise UserError(f"comparison {self.id} is at work: stop it first")
+        with explain_disk_errors(self.path):
+            shutil.rmtree(self.path)
+
+
+PROTOCOLS = ("same", "own")
+_SIZES = ("native", "model")
+
+
+def list_comparisons() -> list[Comparison]:
+    """Those of the home, newest first; damaged ones are left out."""
+    folder, found = comparisons_folder(), []
+    for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
+        with suppress(UserError):
+            if path.name[0] != "." and (path / FILE).is_file():
+                found.append(Comparison(path))
+    return found
+
+
+def find_comparison(name: str) -> Comparison:
+    """By its id, or its folder; `UserError` where there is none."""
+    places = [comparisons_folder() / name] if re.fullmatch(r"[\w.+-]+", name) else []
+    for path in [*places, Path(name).expanduser()]:
+        with suppress(OSError):
+            if (path / FILE).is_file():
+                return Comparison(path)
+    raise UserError(f"there is no comparison {reprlib.repr(name)}: `python -m segmodels comparisons list` names them")
+
+
+def checkpoint_of(entry: Entry, member: Member) -> Path:
+    """The checkpoint directory of an entry; `UserError` where it is gone, or not there yet."""
+    return entry.run.checkpoint() if entry.run is not None and not member.model else find_checkpoint(member.model or "")
+
+
+def _run_of(member: Member, seed: int) -> Run | None:
+    path = member.runs[seed]
+    if member.model is not None:
+        with suppress(UserError):
+            found = find_checkpoint(member.model)
+            path = str(found.parent) if found.name == "best" else None
+    return Run(path) if path and is_run(Path(path)) else None
+
+
+def _state_of(run: Run, *, trained_here: bool) -> tuple[str, str]:
+    status = run.status()
+    state, epoch, epochs = status["state"], status.get("epoch") or 0, status.get("epochs")
+    best = status.get("best") or {}
+    figure = f", validation mean IoU {best['mean_iou']:.3f}" if best.get("epoch") else ""
+    if state == "finished" or (not trained_here and run.has_best):
+        return "trained", f"{state}{figure}"
+    if state == "failed":
+        return "failed", str(status.get("error") or "its training failed")
+    if state == "queued":
+        return "waiting", str(status.get("phase") or "waiting for its turn")
+    return "training", f"{state}, {epoch} of {epochs} epochs{figure}"
+
+
+def _document(path: Path) -> dict[str, Any]:
+    with suppress(UserError):
+        found = read_json(path)
+        return found if isinstance(found, dict) else {}
+    return {}

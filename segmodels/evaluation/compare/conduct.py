@@ -1,0 +1,261 @@
+"""Conducting a comparison: every run through the queue, then every evaluation, then what each model costs to use.
+
+One process does this for one comparison, and can be killed at any moment: what is done is on disk, the runs go on by
+themselves, and the next process goes on from there. Each model is evaluated and timed in a process of its own, so that
+one that fails is a row with its reason. Trainings come first and timings last, so that no figure is of a machine that
+was at something else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from segmodels.errors import UserError
+from segmodels.evaluation.compare.comparison import (
+    ALIVE,
+    CHECKPOINT,
+    HISTORY,
+    RECIPE,
+    SPEED,
+    TRAINING,
+    Comparison,
+    Entry,
+    checkpoint_of,
+)
+from segmodels.evaluation.reports import COUNTS, DOCUMENT
+from segmodels.files import explain_disk_errors, write_json
+from segmodels.home import home
+from segmodels.hub.checkpoint import read_spec
+from segmodels.process import start
+from segmodels.recipe import Recipe
+from segmodels.training.launch import launch, relaunch, revive
+from segmodels.training.reporter import Reporter
+from segmodels.training.runs import ALIVE as RUN_ALIVE
+from segmodels.training.runs import RESUMABLE, Run
+
+#: Seconds between two looks at the runs.
+LOOK = 1.0
+
+
+class Stopped(Exception):
+    """The comparison was asked to end."""
+
+
+def conduct(
+    comparison: Comparison,
+    *,
+    devices: str | None = None,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> str:
+    """Go through a comparison, or go on with it; returns its state then: "finished" or "stopped".
+
+    What failed before is tried again. Runs of it that wait or train when it is stopped are paused.
+
+    Args:
+        devices: which its runs may use, as `choose_devices` reads it.
+        stop: asked every second.
+
+    Raises:
+        UserError: another process conducts it, it was deleted, or the disk is full.
+    """
+    told = reporter or Reporter()
+    with comparison.lock():
+        comparison.take_request()
+        comparison.forget_failures()
+
+        def look() -> None:
+            if stop() or comparison.take_request():
+                raise Stopped
+
+        try:
+            _train(comparison, devices, told, look)
+            _evaluate(comparison, told, look)
+            _measure(comparison, told, look)
+        except Stopped:
+            _pause(comparison)
+            comparison.write_status(state="stopped", phase="stopped")
+            return "stopped"
+        except UserError as error:
+            with suppress(UserError):
+                comparison.write_status(state="interrupted", phase="interrupted", error=str(error))
+            raise
+        comparison.write_status(state="finished", phase="finished")
+        return "finished"
+
+
+def begin(comparison: Comparison, devices: str | None = None) -> None:
+    """Conduct it in a process of its own, which outlives whoever started it; returns at once.
+
+    Raises:
+        UserError: a process is at work on it, or it cannot be written to.
+    """
+    if (state := comparison.status().get("state")) in ALIVE and comparison.locked():
+        raise UserError(f"comparison {comparison.id} is {state} already")
+    comparison.write_status(state="starting", phase="starting")
+    words = ["compare", "--resume", str(comparison.path), *(["--devices", devices] if devices else [])]
+    with explain_disk_errors(comparison.path), (comparison.path / "log.txt").open("ab") as log:
+        start(
+            words,
+            variables={"SEGMODELS_HOME": str(home()), "PYTHONUNBUFFERED": "1"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _train(comparison: Comparison, devices: str | None, told: Reporter, look: Callable[[], None]) -> None:
+    """Every run that is not there yet is made and put in the queue; then they are waited for."""
+    _say(comparison, told, "queueing the runs")
+    for entry in comparison.entries():
+        member = comparison.members[entry.member]
+        if member.recipe is None or entry.state == "evaluated":
+            continue
+        try:
+            if entry.run is None:
+                recipe = Recipe(**member.recipe)
+                launch(
+                    recipe.model_copy(update={"seed": recipe.seed + entry.seed}),
+                    devices,
+                    made=lambda run, entry=entry: comparison.keep_run(entry.member, entry.seed, run.path),
+                )
+            elif entry.run.state in RESUMABLE:
+                relaunch(entry.run, devices)
+        except UserError as error:
+            comparison.fail(entry, str(error))
+        look()
+    while going := [entry for entry in _own(comparison) if entry.run and entry.run.state in RUN_ALIVE]:
+        revive()
+        entries = _own(comparison)
+        first = next((entry for entry in going if entry.state == "training"), going[0])
+        done = len(entries) - len(going)
+        _say(comparison, told, f"training {first.name}: {first.said}", done, len(entries))
+        look()
+        time.sleep(LOOK)
+
+
+def _own(comparison: Comparison) -> list[Entry]:
+    return [entry for entry in comparison.entries() if comparison.members[entry.member].recipe is not None]
+
+
+def _evaluate(comparison: Comparison, told: Reporter, look: Callable[[], None]) -> None:
+    entries = comparison.entries()
+    for number, entry in enumerate(entries):
+        if entry.state in ("evaluated", "failed"):
+            continue
+        member = comparison.members[entry.member]
+        _say(comparison, told, f"evaluating {entry.name}", number, len(entries))
+        try:
+            state = entry.run.state if entry.run else ""
+            if state in RUN_ALIVE:
+                raise UserError(f"its run is {entry.said}: compare it once it has ended")
+            if member.recipe is not None and entry.run is not None and state != "finished":
+                raise UserError(f"its training was {entry.said}: go on with the comparison to finish it")
+            checkpoint = checkpoint_of(entry, member)
+            words = ["evaluate", str(checkpoint), "--data", comparison.data, "--split", comparison.split]
+            words += ["--at", comparison.at, "--masks"]
+            if comparison.root:
+                words += ["--root", comparison.root]
+            report = _ask(words, look)
+            _keep(entry, checkpoint, Path(report["report"]))
+        except UserError as error:
+            comparison.fail(entry, str(error))
+        look()
+
+
+def _keep(entry: Entry, checkpoint: Path, report: Path) -> None:
+    """Copy into the comparison what it shows of a model: the model itself may learn on, or be deleted."""
+    with explain_disk_errors(entry.folder):
+        entry.folder.mkdir(parents=True, exist_ok=True)
+        recipe = dict(read_spec(checkpoint).recipe)
+        if (run := entry.run) is not None:
+            recipe = run.recipe_now.model_dump(mode="json")
+            if (run.path / "metrics.csv").is_file():
+                shutil.copyfile(run.path / "metrics.csv", entry.folder / HISTORY)
+            write_json(entry.folder / TRAINING, _training(run))
+        write_json(entry.folder / RECIPE, recipe)
+        write_json(entry.folder / CHECKPOINT, {"path": str(checkpoint)})
+        shutil.copyfile(report / COUNTS, entry.folder / COUNTS)
+        shutil.copyfile(report / DOCUMENT, entry.folder / DOCUMENT)  # last: with it the entry counts as evaluated
+
+
+def _training(run: Run) -> dict[str, Any]:
+    """What a training took."""
+    status, history = run.status(), run.history()
+    seconds = [row["seconds"] for row in history if isinstance(row.get("seconds"), int | float)]
+    speeds = sorted(row["images_per_second"] for row in history if isinstance(row.get("images_per_second"), int | float))
+    best = status.get("best") or {}
+    return {
+        "run": run.id,
+        "seconds": sum(seconds) if seconds else None,
+        "images_per_second": speeds[len(speeds) // 2] if speeds else None,
+        "peak_memory_bytes": status.get("peak_memory_bytes"),
+        "epochs": status.get("epoch"),
+        "best_epoch": best.get("epoch"),
+        **{name: status.get(name) for name in ("device", "backend", "precision")},
+    }
+
+
+def _measure(comparison: Comparison, told: Reporter, look: Callable[[], None]) -> None:
+    """What each model costs to use, once a member: seeds differ in nothing that this measures."""
+    entries = comparison.entries()
+    for number, entry in enumerate(entries):
+        seeds = [other for other in entries if other.member == entry.member and other.state == "evaluated"]
+        if not seeds or entry is not seeds[0] or entry.speed:
+            continue
+        _say(comparison, told, f"timing {entry.name}", number, len(entries))
+        try:
+            found = _ask(["speed", str(checkpoint_of(entry, comparison.members[entry.member]))], look)
+        except UserError as error:
+            found = {"error": str(error)}
+        write_json(entry.folder / SPEED, found)
+        look()
+
+
+def _pause(comparison: Comparison) -> None:
+    asked = []
+    for entry in _own(comparison):
+        if entry.run is not None and entry.run.state in RUN_ALIVE:
+            with suppress(UserError):  # it has just ended
+                entry.run.request("pause")
+                asked.append(entry.run)
+    for run in asked:
+        run.wait()
+
+
+def _ask(words: list[str], look: Callable[[], None]) -> dict[str, Any]:
+    """The document of a verb, from a process of its own; `UserError` with its own reason where it fails."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = start([*words, "--json"], variables={"SEGMODELS_HOME": str(home())}, stdout=output, stderr=errors)
+        try:
+            while process.poll() is None:
+                look()
+                time.sleep(0.1)
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+            own = [line.removeprefix("segmodels: ") for line in lines if line.startswith("segmodels: ")]
+            killed = "its process was killed, as where memory is short"
+            raise UserError((own or ([killed] if process.returncode < 0 else lines) or ["its process failed"])[-1])
+        try:
+            return json.loads(output.read())
+        except ValueError:
+            raise UserError("its process gave no JSON document: try again") from None
+
+
+def _say(comparison: Comparison, told: Reporter, phase: str, done: int = 0, total: int = 0) -> None:
+    comparison.write_status(state="running", phase=phase, done=done, total=total)
+    if total:
+        told.progress(done, total, phase)
