@@ -1,9 +1,9 @@
 """`python -m benchmarks.recipes [RECIPE …]`: the recipes that have a name, on the data at hand.
 
 Trains each, or those named, evaluates it on the test split, and prints a table; beside the `classic-…` recipes stands
-what the system published whose settings they are, and how many pictures it had. The runs are kept in `SEGMODELS_HOME`
-under the names of their recipes: what is done is not done again, and what was interrupted goes on. All of them together
-take days on a CPU.
+what the system published whose settings they are, on what data, and what differs here. The runs are kept in
+`SEGMODELS_HOME` under the names of their recipes: what is done is not done again, and what was interrupted goes on. All
+of them together take days on a CPU.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from segmodels.training.runs import Run, is_run, runs_folder
 
 def main() -> None:
     chosen = sys.argv[1:] or list(NAMED_RECIPES)
-    about = ("the published system's data", "here: training, validation, test", "minutes", "test split", "published")
-    columns = ("recipe", *about)
+    pictures = "pictures here: training, validation, test"
+    columns = ("recipe", "published, and on what", "here, on the test split", pictures, "minutes", "what differs")
     print(f"| {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|")
     for name in chosen:
         try:
             print(_row(choose("recipe", name, list(NAMED_RECIPES))), flush=True)
         except UserError as error:  # data or weights that are not there
-            print(f"| `{name}` | | | | {error} | |", flush=True)
+            print(f"| `{name}` | | {error} | | | |", flush=True)
 
 
 def _row(name: str) -> str:
@@ -49,11 +49,14 @@ def _row(name: str) -> str:
     figures = {"loss": report["loss"], "accuracy": report["pixel_accuracy"], "mean IoU": report["mean_iou"]}
     objects = report["instances"] or {}
     figures |= {"Dice": objects.get("dice", report["mean_dice"])} | ({"AJI": objects["aji"]} if objects else {})
-    figures |= {key: report[key] for key in ("f1", "recall", "precision")}
+    figures |= {"F1": report["f1"], "recall": report["recall"], "precision": report["precision"]}
+    if run.recipe.adversarial_weight:
+        figures["MSE of 0 to 1"] = report["mse"]
     row = NAMED_RECIPES[name]
     found = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
     counted = f"{counts[0]}{tiles}, {counts[1]}, {counts[2]}"
-    return f"| `{name}` | {row.used} | {counted} | {minutes:.0f} | {found} | {row.published} |"
+    published = f"{row.published}; {row.used}" if row.published else ""
+    return f"| `{name}` | {published} | {found} | {counted} | {minutes:.0f} | {row.differs} |"
 
 
 if __name__ == "__main__":

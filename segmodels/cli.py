@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segmodels import __version__, cli_datasets, cli_recipes, cli_runs
+from segmodels import __version__, cli_compare, cli_datasets, cli_models, cli_recipes, cli_runs
 from segmodels.errors import UserError
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
 from segmodels.terminal import Terminal, table
@@ -106,6 +106,12 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--root", metavar="DIR")
     evaluate.add_argument("--split", default="test")
     evaluate.add_argument("--at", default="native", help="native: at each mask's own size; model: at the model's")
+    evaluate.add_argument(
+        "--boundary-width", type=int, metavar="N", help="pixels around an outline (default: 0.75 %% of the diagonal)"
+    )
+    evaluate.add_argument("--masks", action="store_true", help="keep the predicted masks, to look at in the app")
+    cli_compare.add_verbs(add, verbs)
+    cli_models.add_verbs(add, verbs)
 
     predict = add(verbs, "predict", _predict, "masks of pictures")
     predict.add_argument("model", metavar="MODEL", help="a checkpoint directory or a run")
@@ -197,16 +203,29 @@ def _evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
     terminal = Terminal()
     try:
         report = evaluate(
-            parsed.model, data=parsed.data, root=parsed.root, split=parsed.split, at=parsed.at, reporter=terminal
+            parsed.model,
+            data=parsed.data,
+            root=parsed.root,
+            split=parsed.split,
+            at=parsed.at,
+            boundary_width=parsed.boundary_width,
+            masks=parsed.masks,
+            reporter=terminal,
         )
     finally:
         terminal.close()
-    figures = ("loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "images_per_second")
+    names = ("loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "mse", "images_per_second")
+    figures = {name: report[name] for name in names}
+    outlines = report["boundary"]
+    figures |= {"boundary_iou": outlines["iou"], "boundary_f1": outlines["f1"], "ece": report["calibration"]["ece"]}
     head = (
         f"{report['model']} on {report['data']}, {report['split']}, {report['images']} pictures, at {report['at']} size"
     )
-    whole = table([{"figure": name, "value": report[name]} for name in figures], ["figure", "value"])
-    by_class = table(report["classes"], ["name", "iou", "dice", "precision", "recall", "pixels"])
+    if report["report"]:
+        head += f"\nkept in {report['report']}"
+    whole = table([{"figure": name, "value": value} for name, value in figures.items()], ["figure", "value"])
+    columns = ["name", "iou", "dice", "precision", "recall", "boundary_iou", "boundary_f1", "pixels"]
+    by_class = table(report["classes"], columns)
     text = f"{head}\n\n{whole}\n\n{by_class}"
     if report["instances"] is not None:
         objects = [{"of objects": name, "value": value} for name, value in report["instances"].items()]

@@ -3,7 +3,8 @@
 A verb of the command line runs in a short-lived process and its JSON document is kept on disk: the next time the answer
 is there at once. Whoever wants it asks again every second or so; when nobody has asked for a while, the process ends.
 
-A question about training on this machine, as `estimate` answers it, has the device for its process.
+A question about training on this machine, as `estimate` answers it, has the device for its process; so has work that
+is as heavy, such as `evaluate`, which says how far it is.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import json
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import segmodels
 from segmodels.device import known_devices
@@ -31,6 +33,8 @@ from segmodels.process import WITHOUT_GPU, start
 LIMIT, TRAINING_LIMIT = 120.0, 300.0
 #: Seconds after the last question when a process is no longer wanted.
 PATIENCE = 15.0
+#: Lines of a process's standard error that are remembered.
+HEARD = 200
 #: Answers kept of each kind; the oldest go first.
 KEPT = 200
 #: Seconds for which an answer is good that was found beside a training, which made it slow.
@@ -39,12 +43,18 @@ DISTURBED = 600.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known so far: `document` when done, a line in `error` when failed."""
+    """What is known so far: `document` when done, a line in `error` when failed.
+
+    Attributes:
+        seconds: since it was asked first, while it is running.
+        said: the last line that its process wrote to standard error.
+    """
 
     state: Literal["running", "done", "failed"]
     document: Any = None
     error: str = ""
     seconds: float = 0.0
+    said: str = ""
 
 
 @dataclass
@@ -52,24 +62,36 @@ class _Job:
     """A process at work, or why there is no answer, or one that is not worth keeping on disk."""
 
     training: bool = False
+    limit: float | None = None
+    patience: float | None = None
+    keep: bool = True
     started: float = field(default_factory=time.monotonic)
     asked: float = field(default_factory=time.monotonic)
     error: str = ""
     dropped: bool = False
     document: Any = None
     done: float = 0.0
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=HEARD))
 
     @property
     def over(self) -> bool:
         """Whether its answer is no longer good."""
-        return self.document is not None and time.monotonic() - self.done > DISTURBED
+        return self.keep and self.document is not None and time.monotonic() - self.done > DISTURBED
 
 
 _jobs: dict[Path, _Job] = {}
 _lock = threading.Lock()
 
 
-def ask(kind: str, words: Sequence[str], *, training: bool = False) -> Answer:
+def ask(
+    kind: str,
+    words: Sequence[str],
+    *,
+    training: bool = False,
+    limit: float | None = None,
+    patience: float | None = None,
+    keep: bool = True,
+) -> Answer:
     """The answer of `python -m segmodels WORDS --json`: from disk, or else from a process that is started if none is.
 
     Returns at once. A failure is remembered until `cancel`, so that asking again does not start the same again.
@@ -79,25 +101,35 @@ def ask(kind: str, words: Sequence[str], *, training: bool = False) -> Answer:
         words: of the command line, the verb first.
         training: whether it is about training here: its process may use the device and takes up to `TRAINING_LIMIT`
             seconds, and an answer that says `alone` false is kept in memory only, for `DISTURBED` seconds.
+        limit: seconds that its process may take instead.
+        patience: seconds after the last question when the process ends, instead of `PATIENCE`.
+        keep: whether the answer is kept on disk; else it is known until `cancel` forgets it, and asking then starts
+            the work anew.
     """
     place = _place(kind, words, training)
     with _lock:
         job = _jobs.get(place)
         if job is None or job.over:
-            if (kept := _kept(place)) is not None:
+            if keep and (kept := _kept(place)) is not None:
                 return Answer("done", kept)
-            job = _jobs[place] = _Job(training)
+            job = _jobs[place] = _Job(training, limit, patience, keep)
             threading.Thread(target=_work, args=(place, job, list(words)), name=f"worker-{kind}", daemon=True).start()
         job.asked = time.monotonic()
         if job.error:
             return Answer("failed", error=job.error)
         if job.document is not None:
             return Answer("done", job.document)
-        return Answer("running", seconds=job.asked - job.started)
+        return Answer("running", seconds=job.asked - job.started, said=job.said[-1] if job.said else "")
+
+
+def is_asked(kind: str, words: Sequence[str], *, training: bool = False) -> bool:
+    """Whether somebody asked it and the process is at work, or its end is not forgotten yet; starts nothing."""
+    with _lock:
+        return _place(kind, words, training) in _jobs
 
 
 def cancel(kind: str, words: Sequence[str], *, training: bool = False) -> None:
-    """End the process of a question, if there is one, and forget that it failed."""
+    """End the process of a question, if there is one, and forget how it ended."""
     with _lock:
         job = _jobs.pop(_place(kind, words, training), None)
     if job is not None:
@@ -131,7 +163,8 @@ def _work(place: Path, job: _Job, words: list[str]) -> None:
     error = ""
     try:
         document = _run(job, words)
-        if job.training and isinstance(document, dict) and document.get("alone") is False:
+        disturbed = job.training and isinstance(document, dict) and document.get("alone") is False
+        if disturbed or not job.keep:
             job.done, job.document = time.monotonic(), document
         else:
             write_json(place, document)
@@ -151,28 +184,42 @@ def _work(place: Path, job: _Job, words: list[str]) -> None:
 def _run(job: _Job, words: list[str]) -> Any:
     """The document that the process prints; `UserError` where it prints none."""
     pipe = subprocess.PIPE
-    limit, variables = (TRAINING_LIMIT, {}) if job.training else (LIMIT, WITHOUT_GPU)
+    usual, variables = (TRAINING_LIMIT, {}) if job.training else (LIMIT, WITHOUT_GPU)
+    limit = usual if job.limit is None else job.limit
     with start([*words, "--json"], variables=variables, stdout=pipe, stderr=pipe) as process:
+        errors, process.stderr = process.stderr, None  # heard line by line as they come
+        hearing = threading.Thread(target=_hear, args=(errors, job), name="worker-hearing", daemon=True)
+        hearing.start()
         while True:
             try:
-                output, errors = process.communicate(timeout=0.2)
+                output, _ = process.communicate(timeout=0.2)
                 break
             except subprocess.TimeoutExpired:
                 now = time.monotonic()
                 late = now - job.started > limit
-                job.dropped = job.dropped or now - job.asked > PATIENCE
+                patience = PATIENCE if job.patience is None else job.patience
+                job.dropped = job.dropped or now - job.asked > patience
                 if late or job.dropped:
                     process.kill()
                 if late:
                     raise UserError(f"no answer within {limit:.0f} seconds: try again, or try a smaller one") from None
+    hearing.join(timeout=5)  # longer only where a child of the process, which outlived it, holds the pipe
     if process.returncode:
-        said = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
+        said = list(job.said)
         own = [line.removeprefix("segmodels: ") for line in said if line.startswith("segmodels: ")]
         raise UserError((own or said or [f"the worker ended with exit code {process.returncode}"])[-1])
     try:
         return json.loads(output)
     except ValueError:
         raise UserError("the worker's answer was no JSON document: try again") from None
+
+
+def _hear(errors: IO[bytes], job: _Job) -> None:
+    """Note the lines that a process writes, until it ends."""
+    with errors:
+        for line in errors:
+            if said := line.decode(errors="replace").strip():
+                job.said.append(said)
 
 
 def _sweep(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +20,14 @@ from segmodels.data.dataset import Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.data.images import resize_image
 from segmodels.errors import UserError
+from segmodels.evaluation.boundary import boundary_counts, boundary_f1, boundary_iou
+from segmodels.evaluation.calibration import Calibration
+from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.evaluation.instances import instance_figures
+from segmodels.evaluation.reports import kept_report, load_report
 from segmodels.prediction.predictor import Predictor, Result
+from segmodels.prediction.stored import StoredPredictions
 from segmodels.training.losses import make_loss
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
@@ -30,6 +36,9 @@ KEYS = [
     "model", "data", "split", "images", "at", "loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall",
     "f1", "classes", "confusion_matrix", "instances", "images_per_second",
 ]  # fmt: skip
+#: What the report has beside them.
+MORE = ["mse", "boundary", "calibration", "skipped", "root", "report"]
+CLASS_KEYS = ["name", "iou", "dice", "precision", "recall", "pixels", "boundary_iou", "boundary_f1"]
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +85,8 @@ def test_the_report_agrees_with_a_slow_loop(predictor: Predictor, at: Any) -> No
 
 def test_the_report_has_the_keys_of_the_design_in_order(predictor: Predictor, tiny_run: Run) -> None:
     report = evaluate(predictor, split="test")
-    assert list(report) == KEYS
-    assert [list(row) for row in report["classes"]] == [["name", "iou", "dice", "precision", "recall", "pixels"]] * 3
+    assert list(report) == KEYS + MORE
+    assert [list(row) for row in report["classes"]] == [CLASS_KEYS] * 3
     assert [row["name"] for row in report["classes"]] == ["pet", "background", "border"]
     assert report["model"] == str(tiny_run.best)
     assert (report["data"], report["split"], report["images"], report["at"]) == ("toy-pets", "test", 40, "native")
@@ -107,6 +116,83 @@ def test_the_loss_is_the_recipes(text: str, tiny_run: Run, tmp_path: Path) -> No
     logits = np.asarray(predictor.model(images, training=False))
     expected = np.mean([float(loss(masks[i : i + 8], logits[i : i + 8])) for i in range(0, 40, 8)])
     assert evaluate(predictor, split="test")["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("at", ["native", "model"])
+def test_the_report_is_kept_with_the_counts_of_each_picture(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: Any
+) -> None:
+    monkeypatch.setenv("SEGMODELS_HOME", str(tmp_path / "home"))
+    run = Path(shutil.copytree(tiny_run.path, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations")))
+    assert kept_report(run / "best", "toy-pets", None, "test", at) is None
+    report = evaluate(run / "best", split="test", at=at, masks=True)
+    kept = kept_report(run / "best", "toy-pets", None, "test", at)
+    assert kept is not None
+    assert kept.folder == run / "evaluations" / f"toy-pets-test-{at}" == Path(report["report"])
+    assert kept.document == report
+    assert kept.counts.ids == [sample.id for sample in open_dataset("toy-pets").samples("test")]
+    assert kept.counts.confusion.sum(axis=0).tolist() == report["confusion_matrix"]
+    outlines = kept.counts.boundary.sum(axis=0)
+    assert [row["boundary_iou"] for row in report["classes"]] == boundary_iou(outlines).tolist()
+    assert report["boundary"]["f1"] == pytest.approx(boundary_f1(outlines).mean())
+    predictor, dataset = Predictor(run / "best"), open_dataset("toy-pets")
+    stored = StoredPredictions(run / "best", dataset)
+    for sample in dataset.samples("test")[:5]:
+        found = stored.mask(sample)
+        if at == "model":
+            assert found is None, "masks of another size are of no use beside the pictures"
+        else:
+            assert found is not None
+            image, mask = dataset.read(sample)
+            assert (found != predictor(image).mask).mean() < 1e-3
+            place = kept.counts.ids.index(sample.id)
+            matrix = ConfusionMatrix(3)
+            matrix.add(mask, found)
+            np.testing.assert_array_equal(kept.counts.confusion[place], matrix.counts)
+    weights = run / "best" / "model.weights.h5"
+    later = (kept.folder / "report.json").stat().st_mtime + 1
+    os.utime(weights, (later, later))
+    assert kept_report(run / "best", "toy-pets", None, "test", at) is None, "the weights are others by now"
+
+
+def test_outlines_and_confidence_are_of_the_same_pass(predictor: Predictor) -> None:
+    report = evaluate(predictor, split="validation", boundary_width=2, keep=False)
+    assert report["report"] is None
+    dataset, calibration = open_dataset("toy-pets"), Calibration()
+    outlines = np.zeros((3, 7), np.int64)
+    for sample in dataset.samples("validation"):
+        image, mask = dataset.read(sample)
+        result = predictor(image)
+        outlines += boundary_counts(mask, result.mask, 3, 2)
+        calibration.add(mask, result.mask, result.confidence)
+    found = [row["boundary_iou"] for row in report["classes"]]
+    assert found == pytest.approx(boundary_iou(outlines).tolist(), abs=1e-3)
+    assert report["calibration"]["ece"] == pytest.approx(calibration.figures()["ece"], abs=1e-3)
+    pixels = sum(row["pixels"] for row in report["calibration"]["bins"])
+    assert pixels == np.sum(report["confusion_matrix"])
+    assert report["boundary"]["width"] == 2
+    with pytest.raises(UserError, match="boundary width"):
+        evaluate(predictor, boundary_width=0)
+
+
+def test_a_report_that_cannot_be_beside_its_checkpoint_is_in_the_home(
+    tiny_run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segmodels.evaluation.reports.os.access", lambda *_: False)
+    report = evaluate(tiny_run.best, split="test", at="model")
+    assert Path(report["report"]).is_relative_to(home / "evaluations")
+    assert kept_report(tiny_run.best, "toy-pets", None, "test", "model").document == report  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("damage", ["", "{}", '{"model": "x", "images": "many"}', "[1]"])
+def test_a_damaged_report_is_as_none(tiny_run: Run, tmp_path: Path, damage: str) -> None:
+    run = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
+    folder = Path(evaluate(run / "best", split="test", at="model")["report"])
+    (folder / "report.json").write_text(damage)
+    assert kept_report(run / "best", "toy-pets", None, "test", "model") is None
+    with pytest.raises(UserError) as caught:
+        load_report(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_model_is_named_by_run_id_or_directory(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def found_on(python: Callable, kinds: tuple[str, ...], **how: Any) -> dict[str, 
     return json.loads(done.stdout.splitlines()[-1])
 
 
-QUICK = ("adamw, clipped, means", "adversarial")
+QUICK = ("adamw, clipped, means",)
 
 
 @pytest.mark.parametrize(

@@ -206,16 +206,21 @@ def test_mistakes_are_one_line(fields: dict[str, Any], message: str) -> None:
 # The command line.
 
 
-def test_the_command_prints_stages_layers_or_json(python: Callable, home: Path) -> None:
-    words = ["-m", "segmodels", "summary", "--option", "width=4", "--option", "depth=3", "--image-size", "64"]
-    text = python(*words)
-    assert text.returncode == 0, text.stderr
-    assert "GFLOPs" in text.stdout
-    assert "down2" in text.stdout
-    assert "down2_1_conv" not in text.stdout
-    assert "down2_1_conv" in python(*words, "--layers").stdout
-    document = json.loads(python(*words, "--json").stdout)
-    assert document["options"] == {"width": 4, "depth": 3}
+def test_the_command_prints_stages_layers_or_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from segmodels.cli import main
+
+    words = ["summary", "--option", "width=4", "--option", "depth=3", "--image-size", "64"]
+
+    def printed(*more: str) -> str:
+        assert main([*words, *more]) == 0
+        return capsys.readouterr().out
+
+    text = printed()
+    assert "GFLOPs" in text
+    assert "down2" in text
+    assert "down2_1_conv" not in text
+    assert "down2_1_conv" in printed("--layers")
+    assert json.loads(printed("--json"))["options"] == {"width": 4, "depth": 3}
     assert not home.exists()
 
 

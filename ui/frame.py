@@ -17,6 +17,7 @@ PAGES = (
     ("app.py", "Home", ":material/home:"),
     ("pages/1_Browse.py", "Browse", ":material/photo_library:"),
     ("pages/2_Train.py", "Train", ":material/model_training:"),
+    ("pages/3_Compare.py", "Compare", ":material/compare:"),
     ("pages/4_Predict.py", "Predict", ":material/draw:"),
 )
 

@@ -4,7 +4,7 @@ ends when it is closed, when another question takes its place, or when Stop is p
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -27,6 +27,7 @@ class Question:
         doing: what the process is at, for people.
         usual: seconds that it usually takes.
         training: whether it is about training here, and may use the device.
+        terms: further arguments of `worker.ask`, such as its limit.
     """
 
     name: str
@@ -35,12 +36,18 @@ class Question:
     doing: str
     usual: float
     training: bool = False
+    terms: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def ask(self) -> worker.Answer:
-        return worker.ask(self.kind, self.words, **({"training": True} if self.training else {}))
+        return worker.ask(self.kind, self.words, **({"training": True} if self.training else {}), **self.terms)
 
     def cancel(self) -> None:
         worker.cancel(self.kind, self.words, **({"training": True} if self.training else {}))
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its process is at work, or ended and was not forgotten yet."""
+        return worker.is_asked(self.kind, self.words, training=self.training)
 
     @property
     def is_open(self) -> bool:

@@ -31,8 +31,8 @@ COUNTS = (
 #: Of no class, in a padded map: ignored, or outside of the picture.
 _NONE = 255
 
-#: `cv2.calcHist` counts in float32, which is exact up to here.
-_EXACT = 2**24
+#: Pixels that are looked at together: so many stay in a core's cache.
+_BLOCK = 200_000
 
 
 def default_width(height: int, width: int) -> int:
@@ -67,26 +67,15 @@ def boundary_counts(
         raise ValueError(f"the truth is {truth.shape} and the prediction {prediction.shape}: they must be of one shape")
     if not 1 <= classes <= _NONE or width < 1:
         raise ValueError(f"{classes} classes and a width of {width}: they must be 1 to {_NONE}, and 1 or more")
-    if not truth.size:
-        return np.zeros((classes, len(COUNTS)), np.int64)
-    maps, pitch, whole = _padded(truth, prediction, width, ignore)
-    contour = _contours(maps, pitch)
-    band, found = np.zeros_like(contour), np.zeros_like(contour)
-    for own in _bits(maps, classes):
-        contours = own * contour
-        near_contour = _dilated(contours, width, pitch)
-        # The nearest pixel of another class is on a contour: from it one step towards the pixel asked about leads
-        # nearer, so to a pixel of that one's class. Only where pixels are cut out may it lead to none.
-        near = near_contour if whole else _dilated(own, width, pitch)
-        band |= near & ~own != 0
-        found |= contours & near_contour[::-1] != 0
-    # A pixel that is found is on a contour, and what is on a contour is in the band: the sum tells them apart.
-    levels = band.view(np.uint8) + contour + found
-    shared = band[0] & band[1] & (maps[0] == maps[1])
-    levels[0] += shared * np.uint8(4)
-    true, predicted = (_levels(*pair, classes) for pair in zip(maps, levels, strict=True))
-    columns = [true[:, 4:].sum(1), *_sums(true), *_sums(predicted)]
-    return np.stack([columns[i] for i in (0, 1, 4, 2, 3, 5, 6)], axis=1)
+    counts = np.zeros((classes, len(COUNTS)), np.int64)
+    height = len(truth)
+    blocks = max(1, min(truth.size // _BLOCK, height // (4 * width)))
+    for block in range(blocks if truth.size else 0):
+        first, last = height * block // blocks, height * (block + 1) // blocks
+        above = max(first - width - 1, 0)  # the contours that are near, and what makes them contours
+        seen = slice(above, last + width + 1)
+        counts += _counted(truth[seen], prediction[seen], classes, width, ignore, slice(first - above, last - above))
+    return counts
 
 
 def boundary_iou(counts: np.ndarray) -> np.ndarray:
@@ -100,9 +89,40 @@ def boundary_f1(counts: np.ndarray) -> np.ndarray:
 
     Where one map has a contour of the class and the other has none it is 0; where neither has one it is NaN.
     """
-    true, found, predicted, right = counts[:, 3:].T
+    true, found, predicted, right = counts[:, 3:].T.astype(np.float64)
     # 2 / (1 / precision + 1 / recall), without a division by what may be 0.
     return _ratio(2 * found * right, found * predicted + right * true, otherwise=true + predicted > 0)
+
+
+def _counted(
+    truth: np.ndarray, prediction: np.ndarray, classes: int, width: int, ignore: int, lines: slice
+) -> np.ndarray:
+    """The counts of some lines of a picture, from these and those around them."""
+    maps, pitch, whole = _padded(truth, prediction, width, ignore)
+    contour = _contours(maps, pitch)
+    if whole and not contour.any():
+        return np.zeros((classes, len(COUNTS)), np.int64)
+    band, found = np.zeros_like(contour), np.zeros_like(contour)
+    for own in _bits(maps, classes):
+        contours = own * contour
+        near_contour = _dilated(contours, width, pitch)
+        # From the nearest pixel of another class, one step towards the pixel asked about leads to one of that one's
+        # class, or there were a nearer one: so it is on a contour, and contours are enough. Only where pixels are cut
+        # out may the step lead to none.
+        near = near_contour if whole else _dilated(own, width, pitch)
+        band |= near & ~own != 0
+        found |= contours & near_contour[::-1] != 0
+    # A pixel that is found is on a contour, and what is on a contour is in the band: the sum tells them apart.
+    levels = band.view(np.uint8) + contour.view(np.uint8) + found.view(np.uint8)
+    shared = band[0] & band[1] & (maps[0] == maps[1])
+    levels[0] += 4 * shared.view(np.uint8)
+    counted = slice(width + lines.start * pitch, width + lines.stop * pitch)
+    true, predicted = (_levels(maps[i, counted], levels[i, counted], band[i, counted], classes) for i in (0, 1))
+    shared_pixels = true[:, 4:].sum(1)
+    band_true, contour_true, found_true = _sums(true)
+    band_predicted, contour_predicted, right = _sums(predicted)
+    columns = (shared_pixels, band_true, band_predicted, contour_true, found_true, contour_predicted, right)
+    return np.stack(columns, axis=1)
 
 
 def _padded(truth: np.ndarray, prediction: np.ndarray, width: int, ignore: int) -> tuple[np.ndarray, int, bool]:
@@ -118,7 +138,7 @@ def _padded(truth: np.ndarray, prediction: np.ndarray, width: int, ignore: int) 
     lines[0], lines[1] = truth, prediction
     ignored = truth == ignore
     if cut := bool(ignored.any()):
-        lines[:, ignored] = _NONE
+        np.copyto(lines, _NONE, where=ignored)
     return maps, pitch, not cut
 
 
@@ -137,12 +157,19 @@ def _contours(maps: np.ndarray, pitch: int) -> np.ndarray:
 def _bits(maps: np.ndarray, classes: int) -> Iterator[np.ndarray]:
     """The pixels' classes as bits, uint8 as the maps, eight classes at a time; 0 for pixels of none of the eight."""
     if classes > 8:
-        present = np.flatnonzero(cv2.calcHist([maps], [0], None, [classes], [0, classes]))
-        ranks = np.full(256, _NONE, np.uint8)
-        ranks[present] = np.arange(len(present))
-        maps, classes = cv2.LUT(maps, ranks), len(present)
+        row = maps.ravel()
+        there = np.zeros(256, bool)
+        there[row[1:][row[1:] != row[:-1]]] = True  # where a class begins: a row begins with none
+        present = np.flatnonzero(there[:classes])
+        if math.ceil(len(present) / 8) < math.ceil(classes / 8):
+            ranks = np.full(256, _NONE, np.uint8)
+            ranks[present] = np.arange(len(present))
+            maps, classes = cv2.LUT(maps, ranks), len(present)
     for first in range(0, classes, 8):
-        yield np.left_shift(np.uint8(1), maps - np.uint8(first))
+        bits = np.left_shift(np.uint8(1), maps - np.uint8(first))  # 0 where moved by 8 or more
+        if first + 8 > _NONE:
+            bits[maps == _NONE] = 0
+        yield bits
 
 
 def _dilated(bits: np.ndarray, width: int, pitch: int) -> np.ndarray:
@@ -176,13 +203,13 @@ def _widened(bits: np.ndarray, half: int, to: int) -> tuple[np.ndarray, int]:
     return bits, half
 
 
-def _levels(labels: np.ndarray, levels: np.ndarray, classes: int) -> np.ndarray:
-    """How many pixels there are of each class and level 0 to 7: int64 `(classes, 8)`; those of no class are left out."""
-    counts = np.zeros((classes, 8), np.int64)
-    for start in range(0, len(labels), _EXACT):
-        pair = [row[None, start : start + _EXACT] for row in (labels, levels)]
-        counts += cv2.calcHist(pair, [0, 1], None, [classes, 8], [0, classes, 0, 8]).astype(np.int64)
-    return counts
+def _levels(labels: np.ndarray, levels: np.ndarray, band: np.ndarray, classes: int) -> np.ndarray:
+    """How many pixels of a band there are of each class and level 0 to 7: int64 `(classes, 8)`."""
+    codes = labels.astype(np.min_scalar_type(8 * classes + 7))
+    codes *= 8  # of no class: 2040, or 248 in uint8, which is beyond all classes either way
+    codes += levels
+    # Of the band alone, which is a small part: a histogram is slow where code after code is the same.
+    return np.bincount(codes[band], minlength=8 * classes)[: 8 * classes].reshape(classes, 8)
 
 
 def _sums(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

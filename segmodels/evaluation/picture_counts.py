@@ -1,4 +1,4 @@
-"""What an evaluation counted in each picture: enough to score any of them, or any choice of them, without the pictures."""
+"""What an evaluation counted in each picture: enough to score any choice of them without the pictures."""
 
 from __future__ import annotations
 
@@ -115,6 +115,9 @@ class PictureCounts:
         found._instances = [self._instances[number] for number in chosen] if self._instances else []
         return found
 
+    #: The arrays of a file.
+    ARRAYS = ("classes", "ids", "lengths", "cells", "boundary", "instances")
+
     def save(self, path: Path) -> None:
         """Write an `.npz` file, whole or not at all; `UserError` for a full disk or an unwritable place."""
         lengths = np.array([len(cells) for cells in self._cells], np.int64)
@@ -138,7 +141,9 @@ class PictureCounts:
                 if path.stat().st_size > LARGEST:
                     raise damaged
                 with np.load(path, allow_pickle=False) as file:
-                    arrays = {name: file[name] for name in ("classes", "ids", "lengths", "cells", "boundary", "instances")}
+                    arrays = {
+                        name: file[name] for name in ("classes", "ids", "lengths", "cells", "boundary", "instances")
+                    }
             found = cls(int(arrays["classes"]))
             found.ids = [str(sample_id) for sample_id in arrays["ids"]]
             pictures, cells = len(found.ids), arrays["cells"]

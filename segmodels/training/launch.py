@@ -15,7 +15,7 @@ from segmodels.home import home
 from segmodels.process import start
 from segmodels.recipe import Recipe
 from segmodels.training.preflight import check
-from segmodels.training.queue import join, leave, lost
+from segmodels.training.queue import join, leave, lost, waiting
 from segmodels.training.runs import NOT_WAITING, Run, check_resumable
 from segmodels.training.start import make_run
 
@@ -46,6 +46,15 @@ def relaunch(run: Run, devices: str | None = None) -> None:
     chosen = choose_devices(devices)
     run.wait(5)  # its process has said that it ended, and is about to leave the queue
     _queue(run, chosen, again=True)
+
+
+def queue_forgotten(run: Run, devices: str | None = None) -> bool:
+    """Put a run in the queue that was made for it, by somebody who was killed before it stood there; False of any
+    other."""
+    if not run.was_made_only or waiting(run.path) is not None or run.locked():
+        return False
+    _queue(run, choose_devices(devices))
+    return True
 
 
 def revive() -> list[Run]:

@@ -176,6 +176,12 @@ class Run:
     def state(self) -> str:
         return self.status()["state"]
 
+    @property
+    def was_made_only(self) -> bool:
+        """Whether no trainer ever took it, nor was asked to wait."""
+        status = self._read_status() or {}
+        return status.get("state") == "queued" and "phase" not in status
+
     def write_status(self, **changes: Any) -> None:
         """Change some fields of `status.json`, as a whole file, and set its heartbeat to now."""
         self.write("status.json", {**(self._read_status() or {}), **changes, "heartbeat": time.time()})

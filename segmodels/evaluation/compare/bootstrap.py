@@ -1,14 +1,12 @@
 """Which differences between models are real: a paired bootstrap over the pictures that all were scored on.
 
-Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapters 13 and 15. Every pixel figure comes from three counts
-a picture and class (hits, true pixels, predicted pixels), so a resample is a row of how often each picture is drawn, and
-all resamples are matrix products. Pixels are whole numbers: up to 2**53 of them the sums are exact in float64. Pure
-NumPy.
+Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapters 13 and 15. Every pixel figure comes from three
+counts a picture and class (hits, true pixels, predicted pixels), so a resample is how often each picture is drawn, and
+all resamples are matrix products. Sums of pixels are exact: float64 holds every whole number up to 2**53. Pure NumPy.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,8 +18,8 @@ from segmodels.evaluation import instances
 #: The pixel figures in the order of a report; the IoU of each class follows, and the instance figures.
 FIGURES = ("pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "mse")
 
-#: Numbers in the largest arrays of a chunk of resamples: 2 MB in float64, which a processor's cache holds.
-CELLS = 2**18
+#: Numbers in the largest arrays of a chunk of resamples: 8 MB in float64.
+CELLS = 2**20
 
 #: Figures are 0 to 1 and sums of float64: a difference below this is one of rounding, and taken for none.
 RESOLUTION = 1e-12
@@ -85,20 +83,15 @@ class Bootstrap:
     def pairs(self, figure: str) -> list[Pair]:
         """Compare all models two by two, in the order of `models`; `UserError` for a figure that there is not."""
         column = self.figures.index(choose("figure", figure, self.figures))
-        couples = list(itertools.combinations(range(len(self.models)), 2))
-        values, resampled = self.values[:, column], self.resampled[:, column]
-        differences = [_difference(values[[i]], values[[j]])[0] for i, j in couples]
-        tests = [_test(_difference(resampled[i], resampled[j]), self.level) for i, j in couples]
-        corrected = holm([p for _, _, p in tests])
-        return [
-            Pair(
-                self.models[i], self.models[j], float(difference), low, high, p, float(p_corrected),
-                different=bool(p_corrected < 1 - self.level),
-            )
-            for (i, j), difference, (low, high, p), p_corrected in zip(
-                couples, differences, tests, corrected, strict=True
-            )
-        ]  # fmt: skip
+        first, second = np.triu_indices(len(self.models), 1)
+        differences = _difference(self.values[first, column], self.values[second, column])
+        resampled = _difference(self.resampled[first, column], self.resampled[second, column])
+        low, high = _interval(resampled, self.level)
+        p = _p(resampled)
+        corrected = holm(p)
+        names = [(self.models[i], self.models[j]) for i, j in zip(first, second, strict=True)]
+        columns = [each.tolist() for each in (differences, low, high, p, corrected, corrected < 1 - self.level)]
+        return [Pair(*couple, *row) for couple, row in zip(names, zip(*columns, strict=True), strict=True)]
 
 
 def bootstrap(
@@ -133,23 +126,23 @@ def bootstrap(
     ends = np.cumsum([len(model.confusion) for model in models])
     runs = [slice(end - len(model.confusion), end) for model, end in zip(models, ends, strict=True)]
 
-    whole = pictures.figures(np.ones((1, pictures.number)))[:, :, 0]
+    whole = pictures.figures(np.ones((1, pictures.number), np.int64))[:, :, 0]
     resampled = np.empty((len(models), whole.shape[1], resamples))
-    for chunk, counts in _draws(pictures, resamples, np.random.default_rng(seed)):
+    for chunk, counts in _draws(pictures, resamples, seed):
         figures = pictures.figures(counts)
         for model, run in enumerate(runs):
             resampled[model, :, chunk] = figures[run].mean(axis=0)
 
-    interval = np.array([[_interval(values, level) for values in model] for model in resampled])
+    low, high = _interval(resampled, level)
     names = [*FIGURES, *(f"iou: {name}" for name in class_names)]
-    if pictures.instances is not None:
+    if pictures.objects:
         names += [f"instances: {name}" for name in instances.FIGURES]
     return Bootstrap(
         models=[model.name for model in models],
         figures=names,
         values=np.array([whole[run].mean(axis=0) for run in runs]),
-        low=interval[:, :, 0],
-        high=interval[:, :, 1],
+        low=low,
+        high=high,
         spread=np.array([_spread(whole[run]) for run in runs]),
         level=level,
         resampled=resampled,
@@ -177,45 +170,47 @@ def higher_is_better(figure: str) -> bool:
 
 @dataclass(frozen=True)
 class _Pictures:
-    """What the figures need of every picture, of all runs of all models: float64, `pictures` last.
+    """What the figures need of every picture, of all runs of all models.
 
-    `hits` and `predicted` are pixels `(runs, classes, pictures)`, `true` `(classes, pictures)`, and `instances`
-    `(runs, figures, pictures)`.
+    `rows` is float64 `(…, pictures)`: the hits of each run and class, the predicted pixels of each run and class, the
+    true pixels of each class, and, if there are `objects`, the instance figures of each run.
     """
 
-    hits: np.ndarray
-    predicted: np.ndarray
-    true: np.ndarray
-    instances: np.ndarray | None
+    rows: np.ndarray
+    runs: int
+    classes: int
+    objects: bool
 
     @classmethod
     def of(cls, models: Sequence[Scores]) -> _Pictures:
-        hits = [np.diagonal(model.confusion, axis1=-2, axis2=-1) for model in models]
-        predicted = [model.confusion.sum(axis=-2) for model in models]
+        parts = [np.diagonal(model.confusion, axis1=-2, axis2=-1) for model in models]
+        parts += [model.confusion.sum(axis=-2) for model in models]
+        parts += [_true_pixels(models[0])[:1]]
         objects = [model.instances for model in models if model.instances is not None]
+        if complete := len(objects) == len(models):
+            parts += objects
+        number, classes = parts[0].shape[1:]
+        rows = [np.moveaxis(part, 1, 2).reshape(-1, number) for part in parts]
         return cls(
-            _pictures_last(np.concatenate(hits)),
-            _pictures_last(np.concatenate(predicted)),
-            _pictures_last(_true_pixels(models[0])[0]),
-            _pictures_last(np.concatenate(objects)) if len(objects) == len(models) else None,
+            np.concatenate(rows, dtype=np.float64), sum(len(model.confusion) for model in models), classes, complete
         )
 
     @property
     def number(self) -> int:
-        return self.true.shape[-1]
+        return self.rows.shape[1]
 
     def figures(self, counts: np.ndarray) -> np.ndarray:
-        """All figures where each picture is there as often as `counts`, `(resamples, pictures)`, says.
+        """All figures, `(runs, figures, resamples)`, of pictures that are there as often as `counts` says.
 
-        Returns:
-            Float64 `(runs, figures, resamples)`.
+        `counts` is int64 `(resamples, pictures)`. One product does it all: each wakes the threads of BLAS, which on a
+        busy machine takes longer than the product itself.
         """
-        drawn = counts.T.astype(np.float64)
-        hits, predicted, true = _sums(self.hits, drawn), _sums(self.predicted, drawn), _sums(self.true, drawn)
-        figures = _pixel_figures(hits, predicted, true)
-        if self.instances is None:
-            return figures
-        return np.concatenate([figures, _sums(self.instances, drawn) / self.number], axis=1)
+        pixels = self.runs * self.classes
+        sums = self.rows @ counts.T.astype(np.float64)
+        hits, predicted, true, objects = np.split(sums, [pixels, 2 * pixels, 2 * pixels + self.classes])
+        shape = (self.runs, -1, len(counts))
+        figures = _pixel_figures(hits.reshape(shape), predicted.reshape(shape), true)
+        return np.concatenate([figures, objects.reshape(shape) / self.number], axis=1) if self.objects else figures
 
 
 def _pixel_figures(hits: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -245,23 +240,15 @@ def _pixel_figures(hits: np.ndarray, predicted: np.ndarray, true: np.ndarray) ->
     return np.concatenate([np.stack([figures[name] for name in FIGURES], axis=1), by_class], axis=1)
 
 
-def _draws(pictures: _Pictures, resamples: int, rng: np.random.Generator) -> Iterator[tuple[slice, np.ndarray]]:
-    """Some resamples at a time: which they are, and how often each has each picture, `(resamples, pictures)`."""
-    number = pictures.number
-    size = max(1, CELLS // max(number, pictures.hits[:, :, 0].size))
+def _draws(pictures: _Pictures, resamples: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Some resamples at a time: which they are, and how often each has each picture, int64 `(resamples, pictures)`."""
+    rng, number = np.random.default_rng(seed), pictures.number
+    size = max(1, CELLS // max(number, pictures.runs * pictures.classes))
     for start in range(0, resamples, size):
         rows = min(size, resamples - start)
-        draws = rng.integers(number, size=(rows, number)) + np.arange(rows)[:, None] * number
+        draws = rng.integers(number, size=(rows, number))
+        draws += np.arange(rows)[:, None] * number
         yield slice(start, start + rows), np.bincount(draws.ravel(), minlength=rows * number).reshape(rows, number)
-
-
-def _pictures_last(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(np.moveaxis(values, -2, -1), np.float64)
-
-
-def _sums(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """`(…, pictures)` times `(pictures, resamples)`, as one product of two matrices, which is the fastest."""
-    return (values.reshape(-1, len(drawn)) @ drawn).reshape(*values.shape[:-1], -1)
 
 
 def _spread(runs: np.ndarray) -> np.ndarray:
@@ -270,31 +257,34 @@ def _spread(runs: np.ndarray) -> np.ndarray:
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     difference = first - second
-    difference[np.abs(difference) < RESOLUTION] = 0
-    return difference
+    return np.where(np.abs(difference) < RESOLUTION, 0, difference)
 
 
-def _interval(values: np.ndarray, level: float) -> tuple[float, float]:
-    """The percentile interval of the values that are defined; NaN where none is."""
-    defined = values[~np.isnan(values)]
-    if not len(defined):
-        return np.nan, np.nan
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _interval(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The percentile interval of the values that are defined: low and high of `(…, resamples)`; NaN where none is."""
+    ordered = np.sort(values, axis=-1)  # NaN come last
+    last = np.maximum(np.count_nonzero(~np.isnan(values), axis=-1, keepdims=True) - 1, 0)
+
+    def quantile(share: float) -> np.ndarray:
+        below = np.floor(share * last).astype(np.int64)
+        one = np.take_along_axis(ordered, below, axis=-1)
+        next_one = np.take_along_axis(ordered, np.minimum(below + 1, last), axis=-1)
+        return (one + (share * last - below) * (next_one - one))[..., 0]
+
+    return quantile((1 - level) / 2), quantile((1 + level) / 2)
 
 
-def _test(differences: np.ndarray, level: float) -> tuple[float, float, float]:
-    """The interval of a difference, and the p-value of there being none.
+def _p(differences: np.ndarray) -> np.ndarray:
+    """The two-sided p-value of there being no difference, of `(…, resamples)`; NaN where none is defined.
 
     What was seen counts as one more resample on either side (Davison & Hinkley 1997, Bootstrap Methods and their
     Application, section 4.2): no p-value is 0.
     """
-    low, high = _interval(differences, level)
-    if np.isnan(low):
-        return low, high, np.nan
-    at_most, at_least = np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0)
-    defined = np.count_nonzero(~np.isnan(differences))
-    return low, high, min(1.0, 2 * (min(at_most, at_least) + 1) / (defined + 1))
+    at_most = np.count_nonzero(differences <= 0, axis=-1)
+    at_least = np.count_nonzero(differences >= 0, axis=-1)
+    defined = np.count_nonzero(~np.isnan(differences), axis=-1)
+    p = np.minimum(2 * (np.minimum(at_most, at_least) + 1) / (defined + 1), 1)
+    return np.where(defined > 0, p, np.nan)
 
 
 def _true_pixels(model: Scores) -> np.ndarray:

@@ -24,7 +24,6 @@ from segmodels.errors import UserError, choose
 from segmodels.evaluation.reports import COUNTS, DOCUMENT, Report, load_report
 from segmodels.files import explain_disk_errors, read_json, slug, sweep, write_json
 from segmodels.home import home
-from segmodels.recipe import Recipe
 from segmodels.training.rows import Row, read_rows
 from segmodels.training.runs import Run, find_checkpoint, is_run
 from segmodels.training.tickets import START_GRACE, is_held

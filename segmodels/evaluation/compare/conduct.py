@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,7 +35,7 @@ from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec
 from segmodels.process import start
 from segmodels.recipe import Recipe
-from segmodels.training.launch import launch, relaunch, revive
+from segmodels.training.launch import launch, queue_forgotten, relaunch, revive
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import ALIVE as RUN_ALIVE
 from segmodels.training.runs import RESUMABLE, Run
@@ -127,7 +126,7 @@ def _train(comparison: Comparison, devices: str | None, told: Reporter, look: Ca
                     devices,
                     made=lambda run, entry=entry: comparison.keep_run(entry.member, entry.seed, run.path),
                 )
-            elif entry.run.state in RESUMABLE:
+            elif not queue_forgotten(entry.run, devices) and entry.run.state in RESUMABLE:
                 relaunch(entry.run, devices)
         except UserError as error:
             comparison.fail(entry, str(error))
@@ -175,8 +174,9 @@ def _keep(entry: Entry, checkpoint: Path, report: Path) -> None:
     """Copy into the comparison what it shows of a model: the model itself may learn on, or be deleted."""
     with explain_disk_errors(entry.folder):
         entry.folder.mkdir(parents=True, exist_ok=True)
-        recipe = dict(read_spec(checkpoint).recipe)
-        if (run := entry.run) is not None:
+        if (run := entry.run) is None:
+            recipe = dict(read_spec(checkpoint).recipe)
+        else:
             recipe = run.recipe_now.model_dump(mode="json")
             if (run.path / "metrics.csv").is_file():
                 shutil.copyfile(run.path / "metrics.csv", entry.folder / HISTORY)
@@ -191,7 +191,9 @@ def _training(run: Run) -> dict[str, Any]:
     """What a training took."""
     status, history = run.status(), run.history()
     seconds = [row["seconds"] for row in history if isinstance(row.get("seconds"), int | float)]
-    speeds = sorted(row["images_per_second"] for row in history if isinstance(row.get("images_per_second"), int | float))
+    speeds = sorted(
+        row["images_per_second"] for row in history if isinstance(row.get("images_per_second"), int | float)
+    )
     best = status.get("best") or {}
     return {
         "run": run.id,

@@ -6,11 +6,16 @@ import math
 import string
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 LETTERS = string.ascii_lowercase + string.ascii_uppercase
 
 
 def groups(
-    names: Sequence[str], values: Sequence[float], different: Iterable[tuple[str, str]], higher: bool = True
+    names: Sequence[str],
+    values: Sequence[float] | np.ndarray,
+    different: Iterable[tuple[str, str]],
+    higher: bool = True,
 ) -> list[list[str]]:
     """The largest sets of models in which no two differ.
 
@@ -36,7 +41,10 @@ def groups(
 
 
 def letters(
-    names: Sequence[str], values: Sequence[float], different: Iterable[tuple[str, str]], higher: bool = True
+    names: Sequence[str],
+    values: Sequence[float] | np.ndarray,
+    different: Iterable[tuple[str, str]],
+    higher: bool = True,
 ) -> dict[str, str]:
     """A compact letter display: models that share a letter cannot be told apart. Arguments as of `groups`.
 

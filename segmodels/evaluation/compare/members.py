@@ -32,7 +32,9 @@ def architecture_members(architectures: Sequence[str], recipe: Recipe, seeds: in
     for text in architectures:
         name, _, backbone = text.strip().partition(":")
         if not backbone:
-            backbone = recipe.backbone if recipe.backbone in architecture_row(name).backbones else default_backbone(name)
+            backbone = (
+                recipe.backbone if recipe.backbone in architecture_row(name).backbones else default_backbone(name)
+            )
         members.append(_member(_network(name, backbone), Recipe(**_for_network(recipe, name, backbone)), seeds))
     return members
 
@@ -83,7 +85,13 @@ def _for_network(recipe: Recipe, architecture: str, backbone: str) -> dict[str, 
     if (architecture, backbone) == (recipe.architecture, recipe.backbone):
         return fields
     fields |= {"architecture": architecture, "backbone": backbone, "options": {}}
-    left_to_it = ["backbone_rate", "auxiliary_weight", "adversarial_weight", "discriminator_every", "discriminator_rate"]
+    left_to_it = [
+        "backbone_rate",
+        "auxiliary_weight",
+        "adversarial_weight",
+        "discriminator_every",
+        "discriminator_rate",
+    ]
     if recipe.weights != "none" or recipe.backbone == PLAIN:
         left_to_it.append("weights")
     if backbone == PLAIN:

@@ -1,0 +1,290 @@
+"""Conducting a comparison, with stand-ins for trainers and for the processes that evaluate: whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segmodels.data.datasets import open_dataset
+from segmodels.errors import UserError
+from segmodels.evaluation.compare import conduct as conducting
+from segmodels.evaluation.compare.comparison import Comparison, Member, find_comparison, list_comparisons
+from segmodels.evaluation.compare.conduct import conduct
+from segmodels.evaluation.compare.members import architecture_members, model_members, recipe_members
+from segmodels.evaluation.picture_counts import PictureCounts
+from segmodels.recipe import Recipe
+from segmodels.training.launch import launch
+from segmodels.training.reporter import Reporter
+from segmodels.training.runs import Run, list_runs
+from tests.stand_in import go, wait
+
+RECIPE = Recipe(data="toy-pets", image_size=32, limit=8, epochs=1, options={"width": 4, "depth": 2})
+
+
+class Verbs:
+    """In place of the processes that evaluate and time a model; `failing` has what they say instead, by a run's id."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.asked, self.failing = folder, [], {}  # type: ignore[var-annotated]
+
+    def __call__(self, words: list[str], look: Callable[[], None]) -> dict[str, Any]:
+        look()
+        run = Path(words[1]).parent.name
+        self.asked.append((words[0], run))
+        if run in self.failing:
+            raise UserError(self.failing[run])
+        if words[0] == "speed":
+            return {"parameters": 1000, "keras_milliseconds": 2.5}
+        assert words[2:] == ["--data", "toy-pets", "--split", "test", "--at", "native", "--masks"]
+        counts = PictureCounts(3)
+        for sample in open_dataset("toy-pets").samples("test"):
+            counts.add(sample.id, np.eye(3, dtype=np.int64) * 50, np.zeros((3, 7), np.int64), None)
+        place = self.folder / run
+        counts.save(place / "pictures.npz")
+        names = ("pet", "background", "border")
+        document = {
+            "model": words[1], "data": "toy-pets", "split": "test", "at": "native", "images": len(counts),
+            "classes": [{"name": name} for name in names], "confusion_matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+            "boundary": {}, "calibration": {}, "pixel_accuracy": 1.0, "mean_iou": 1.0, "report": str(place),
+        }  # fmt: skip
+        (place / "report.json").write_text(json.dumps(document))
+        return document
+
+
+@pytest.fixture
+def verbs(stand_ins: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verbs:
+    made = Verbs(tmp_path / "reports")
+    monkeypatch.setattr(conducting, "_ask", made)
+    monkeypatch.setattr(conducting, "checkpoint_of", lambda entry, member: entry.run.best)
+    monkeypatch.setattr(conducting, "LOOK", 0.05)
+    return made
+
+
+def compared(architectures: tuple[str, ...] = ("unet", "segnet", "pspnet"), seeds: int = 1) -> Comparison:
+    return Comparison.create(architecture_members(architectures, RECIPE, seeds), data="toy-pets", title="Three")
+
+
+class Conducting(threading.Thread):
+    """`conduct` at work beside the test."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__(daemon=True)
+        self.comparison, self.asked, self.phases, self.result = comparison, threading.Event(), [], None  # type: ignore[var-annotated]
+        self.start()
+
+    def run(self) -> None:
+        phases = self.phases
+
+        class Phases(Reporter):
+            def progress(self, done: int, total: int, what: str) -> None:
+                phases.append(what)
+
+        self.result = conduct(self.comparison, reporter=Phases(), stop=self.asked.is_set)
+
+    def end(self) -> Any:
+        self.join(60)
+        return self.result
+
+
+@pytest.fixture
+def conducted() -> Iterator[list[Conducting]]:
+    made: list[Conducting] = []
+    yield made
+    for each in made:
+        each.asked.set()
+        each.join(60)
+
+
+def begin(comparison: Comparison, conducted: list[Conducting]) -> Conducting:
+    conducted.append(Conducting(comparison))
+    return conducted[-1]
+
+
+def runs_of(comparison: Comparison) -> list[Run]:
+    return [entry.run for entry in comparison.entries() if entry.run]
+
+
+def test_all_runs_are_queued_trained_evaluated_and_timed(verbs: Verbs, conducted: list[Conducting]) -> None:
+    comparison = compared(("unet", "segnet"), seeds=2)
+    work = begin(comparison, conducted)
+    wait(lambda: len(runs_of(comparison)) == 4)
+    wait(lambda: comparison.status().get("phase", "").startswith("training unet"))
+    assert comparison.state == "running"
+    assert comparison.locked()
+    runs = runs_of(comparison)
+    assert [run.recipe.seed for run in runs] == [RECIPE.seed, RECIPE.seed + 1] * 2
+    assert [run.recipe.architecture for run in runs] == ["unet", "unet", "segnet", "segnet"]
+    assert {run.recipe.epochs for run in runs} == {1}
+    with pytest.raises(UserError, match="conducted by another process"):
+        conduct(comparison)
+    assert verbs.asked == [], "nothing is evaluated while something trains"
+    go(*runs)
+    assert work.end() == "finished"
+    assert [entry.state for entry in comparison.entries()] == ["evaluated"] * 4
+    ids = [run.id for run in runs]
+    assert verbs.asked == [*[("evaluate", run) for run in ids], ("speed", ids[0]), ("speed", ids[2])], "once a member"
+    first = comparison.entry(0, 0)
+    assert first.report is not None
+    assert first.report.counts.ids == [f"test-{number:04d}" for number in range(40)]
+    assert first.speed["parameters"] == 1000
+    assert first.training["run"] == ids[0]
+    assert first.recipe["architecture"] == "unet"
+    assert first.checkpoint == runs[0].best
+    assert comparison.state == "finished"
+    assert conduct(comparison) == "finished"
+    assert len(verbs.asked) == 6, "what is done is not done again"
+
+
+def test_one_that_fails_is_a_row_with_its_reason(verbs: Verbs, conducted: list[Conducting]) -> None:
+    comparison = compared()
+    work = begin(comparison, conducted)
+    wait(lambda: len(runs_of(comparison)) == 3)
+    first, second, third = runs_of(comparison)
+    verbs.failing[second.id] = "no usable picture in the test split of toy-pets"
+    wait(lambda: third.status().get("waiting_for"))
+    third.request("stop")
+    go(first, second)
+    assert work.end() == "finished"
+    found = comparison.entries()
+    assert [entry.state for entry in found] == ["evaluated", "failed", "failed"]
+    assert found[1].said == "no usable picture in the test split of toy-pets"
+    assert "its training was" in found[2].said
+    assert "go on with the comparison" in found[2].said
+    verbs.failing.clear()
+    go(third)
+    assert begin(comparison, conducted).end() == "finished"  # what failed is tried again
+    assert [entry.state for entry in comparison.entries()] == ["evaluated"] * 3
+    assert len(list_runs()) == 3, "and no run is made a second time"
+
+
+def test_it_is_stopped_and_goes_on(verbs: Verbs, conducted: list[Conducting]) -> None:
+    comparison = compared(("unet", "segnet"))
+    work = begin(comparison, conducted)
+    wait(lambda: len(runs_of(comparison)) == 2 and runs_of(comparison)[0].state == "running")
+    comparison.request_stop()
+    assert work.end() == "stopped"
+    assert comparison.state == "stopped"
+    assert not comparison.locked()
+    assert [run.state for run in runs_of(comparison)] == ["paused", "paused"]
+    with pytest.raises(UserError, match="nothing to stop"):
+        comparison.request_stop()
+    go(*runs_of(comparison))
+    assert begin(comparison, conducted).end() == "finished"
+    assert [entry.state for entry in comparison.entries()] == ["evaluated"] * 2
+    assert len(list_runs()) == 2
+
+
+def test_a_process_that_is_gone_leaves_runs_that_go_on(
+    verbs: Verbs, conducted: list[Conducting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a SIGKILL: the trainers go on by themselves, and the next process takes up what it finds."""
+    comparison = compared(("unet", "segnet"))
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conducting, "revive", die)
+        with pytest.raises(Killed):
+            conduct(comparison)
+    assert comparison.state == "interrupted"
+    runs = runs_of(comparison)
+    assert len(runs) == 2
+    go(*runs)
+    wait(lambda: all(run.state == "finished" for run in runs))
+    assert conduct(find_comparison(comparison.id)) == "finished"
+    assert [run.path for run in runs_of(comparison)] == [run.path for run in runs]
+
+
+def test_a_run_that_was_made_but_not_queued_is_not_made_again(verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = compared(("unet",))
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("segmodels.training.launch._queue", die)
+        with pytest.raises(Killed):
+            conduct(comparison)
+    (run,) = runs_of(comparison)
+    go(run)
+    assert conduct(comparison) == "finished"
+    assert len(list_runs()) == 1
+    assert comparison.entry(0, 0).state == "evaluated"
+
+
+def test_a_run_that_is_still_going_is_a_row_with_its_reason(verbs: Verbs) -> None:
+    run = launch(RECIPE)
+    wait(lambda: run.state == "running")
+    comparison = Comparison.create([Member("mine", None, str(run.path))], data="toy-pets")
+    # A run has no best epoch before its first: here it has.
+    (run.best).mkdir()
+    (run.best / "segmodels.json").write_text("{}")
+    assert conduct(comparison) == "finished"
+    (entry,) = comparison.entries()
+    assert entry.state == "failed"
+    assert "compare it once it has ended" in entry.said
+    go(run)
+
+
+def test_members_of_one_recipe_differ_in_nothing_but_the_network(home: Path) -> None:
+    base = Recipe(data="toy-pets", architecture="unet", epochs=7, image_size=256, learning_rate=0.02, loss="dice")
+    members = architecture_members(["unet", "deeplabv3+:mobilenetv2", "segformer", "pix2pix"], base, 3)
+    assert [member.name for member in members] == [
+        "unet", "deeplabv3+ on mobilenetv2", "segformer on mit-b0", "pix2pix",
+    ]  # fmt: skip
+    recipes = [Recipe(**member.recipe) for member in members]  # type: ignore[arg-type]
+    for recipe in recipes:
+        assert (recipe.epochs, recipe.image_size, recipe.learning_rate, recipe.loss) == (7, 256, 0.02, "dice")
+    assert [recipe.weights for recipe in recipes] == ["none", "imagenet", "imagenet", "none"]
+    assert recipes[3].adversarial_weight == 1.0
+    assert recipes[0].adversarial_weight == 0.0
+    assert {len(member.runs) for member in members} == {3}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: architecture_members(["unett"], RECIPE, 1), "did you mean 'unet'"),
+        (lambda: architecture_members(["unet:resnet5"], RECIPE, 1), "resnet5"),
+        (lambda: recipe_members(["pets-best"], "toy-nuclei", None, 1), "whose classes are not those of toy-nuclei"),
+        (lambda: recipe_members(["pets-bst"], "toy-pets", None, 1), "did you mean 'pets-best'"),
+        (lambda: model_members(["nowhere"]), "neither a checkpoint directory nor a run"),
+        (lambda: Comparison.create([], data="toy-pets"), "nothing to compare"),
+        (lambda: Comparison.create([Member("a"), Member("a")], data="toy-pets"), "two of the compared"),
+        (lambda: Comparison.create([Member("a")], data="toy-pet"), "did you mean 'toy-pets'"),
+        (lambda: Comparison.create([Member("a")], data="toy-pets", split="tests"), "did you mean 'test'"),
+        (lambda: Comparison.create([Member("a", runs=(None,) * 21)], data="toy-pets"), "up to 64 members"),
+        (lambda: find_comparison("20200101-nothing"), "there is no comparison"),
+        (lambda: find_comparison("../../etc"), "there is no comparison"),
+    ],
+)
+def test_what_cannot_be_compared(home: Path, make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["{}", "[]", "nothing", '{"title": 1, "created": "x"}'])
+def test_a_damaged_comparison_is_said_and_does_not_hide_the_others(home: Path, damage: str) -> None:
+    first, second = compared(), compared()
+    (first.path / "comparison.json").write_text(damage)
+    assert [comparison.id for comparison in list_comparisons()] == [second.id]
+    with pytest.raises(UserError, match=r"damaged|not a valid JSON"):
+        find_comparison(first.id)
+    (second.path / "status.json").write_text(damage)
+    assert second.state == "interrupted"
+    second.delete()
+    assert list_comparisons() == []
