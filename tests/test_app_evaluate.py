@@ -89,7 +89,7 @@ def documents(app: AppTest) -> list[dict[str, Any]]:
 
 
 def grids(app: AppTest) -> list[list[dict[str, Any]]]:
-    return [each["tiles"] for each in documents(app) if "tiles" in each]
+    return [each["tiles"] for each in documents(app) if isinstance(each.get("tiles"), list)]
 
 
 def report_of(model: Path, split: str = "test", at: str = "native") -> Report:
@@ -111,6 +111,39 @@ def confused_by_hand(model: Path, truth: int, called: int) -> list[tuple[str, in
     return sorted(found, key=lambda row: -row[1])
 
 
+WORDS = ("evaluate", "nothing")
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Callable[[str], list[Any]]]:
+    """Let a line of Python stand for the process; returns those that were started."""
+    real, started = worker.subprocess.Popen, []
+
+    def stand_for(code: str) -> list[Any]:
+        def popen(command: list[str], **fields: Any) -> Any:
+            if command[0] == "nvidia-smi":
+                return real(command, **fields)
+            started.append(real([command[0], "-c", code], **fields))
+            return started[-1]
+
+        monkeypatch.setattr(worker.subprocess, "Popen", popen)
+        return started
+
+    yield stand_for
+    worker.cancel("evaluations", WORDS)
+    worker._jobs.clear()
+    for each in started:
+        each.kill()
+
+
+def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    for _ in range(int(seconds / 0.05)):
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come to that")
+
+
 # The report.
 
 
@@ -125,7 +158,7 @@ def test_a_kept_report_is_shown_at_once(own: Path) -> None:
     assert shown["ECE"] == f"{document['calibration']['ece']:.4f}"
     assert "AJI" not in shown, "pets are not numbered"
     assert widget(app.button, "Evaluate again")
-    assert "Evaluated 20" in texts(app)
+    assert "Evaluated on 20" in texts(app)
     table = app.dataframe[0].value
     assert list(table["Class"]) == [row["name"] for row in document["classes"]]
     assert list(table["IoU"]) == [row["iou"] for row in document["classes"]]
@@ -284,7 +317,7 @@ def test_many_classes_and_thousands_of_pictures(home: Path, own: Path, tmp_path:
 # The process.
 
 
-def test_evaluating_shows_how_far_it_is_and_ends_in_the_report(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluating_shows_how_far_it_is_and_can_be_stopped(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, ...]] = []
     at_work = False
     said = ["", "evaluating test: 10 of 40", "skipped: one picture", "evaluating test: 30 of 40"]
@@ -303,11 +336,11 @@ def test_evaluating_shows_how_far_it_is_and_ends_in_the_report(bare: Path, monke
     monkeypatch.setattr(worker, "cancel", cancel)
     monkeypatch.setattr(worker, "is_asked", lambda *_, **__: at_work)
     app = opened(**{"evaluate-split": "validation", "evaluate-at": "model", "evaluate-width": "3"})
-    assert "40 pictures of the validation split" in texts(app) or "pictures of the validation split" in texts(app)
+    assert "pictures of the validation split" in texts(app)
     assert not asked, "nothing is started by a link"
     app = widget(app.button, "Evaluate").click().run()
     assert not app.exception
-    kind, words, terms = asked[-1]
+    _, words, terms = asked[-1]
     assert words == (
         "evaluate", str(bare), "--data", "toy-pets", "--split", "validation", "--at", "model", "--masks",
         "--boundary-width", "3",
@@ -327,6 +360,21 @@ def test_evaluating_shows_how_far_it_is_and_ends_in_the_report(bare: Path, monke
     assert not app.exception
     assert not at_work
     assert widget(app.button, "Evaluate")
+
+
+def test_evaluating_ends_in_the_report(bare: Path, evaluated_home: Path, process: Callable) -> None:
+    kept, place = evaluated_home / "runs" / "own" / "evaluations", bare.parent / "evaluations"
+    started = process(f"import shutil; shutil.copytree({str(kept)!r}, {str(place)!r}); print('{{}}')")
+    app = widget(opened().button, "Evaluate").click().run()
+    app = until(lambda: found if (found := app.run()).metric else None)
+    assert not app.exception
+    assert len(app.metric) == 8
+    assert widget(app.button, "Evaluate again")
+    assert "No mask of 24 of these 24 pictures is kept" in texts(app), "this process kept none"
+    app = widget(app.button, "Evaluate again").click().run()
+    assert len(started) == 2, "it is worked out anew"
+    until(lambda: app.run().error)  # the folder is there already: the process says so in its last line
+    assert len(app.metric) == 8, "the report that was there is still shown"
 
 
 def test_a_failure_is_one_line_in_place(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,37 +433,6 @@ def test_how_far_a_line_says_it_is(said: str, expected: tuple[int, int]) -> None
 
 # The worker.
 
-WORDS = ("evaluate", "nothing")
-
-
-@pytest.fixture
-def process(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Callable[[str], list[Any]]]:
-    """Let a line of Python stand for the process; returns those that were started."""
-    real, started = worker.subprocess.Popen, []
-
-    def stand_for(code: str) -> list[Any]:
-        def popen(command: list[str], **fields: Any) -> Any:
-            if command[0] == "nvidia-smi":
-                return real(command, **fields)
-            started.append(real([command[0], "-c", code], **fields))
-            return started[-1]
-
-        monkeypatch.setattr(worker.subprocess, "Popen", popen)
-        return started
-
-    yield stand_for
-    worker.cancel("evaluations", WORDS)
-    for each in started:
-        each.kill()
-
-
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    for _ in range(int(seconds / 0.05)):
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come to that")
-
 
 def test_what_a_process_says_is_known_while_it_runs(process: Callable) -> None:
     process(
@@ -472,7 +489,7 @@ def test_the_matrix_is_shown_as_counts_and_by_row_and_column() -> None:
 def test_cells_of_the_chart() -> None:
     counts = np.array([[800, 200], [1, 99]])
     document = confusion_chart(counts, ["a.b", "<c>"], BY_TRUTH, (1, 0)).to_dict()
-    rows = document["data"]["values"] if "data" in document else document["layer"][0]["data"]["values"]
+    (rows,) = document["datasets"].values()
     assert [(row[TRUTH], row[CALLED], row["text"]) for row in rows] == [
         ("a.b", "a.b", "80.0"), ("a.b", "<c>", "20.0"), ("<c>", "a.b", "1.0"), ("<c>", "<c>", "99.0"),
     ]  # fmt: skip
@@ -483,7 +500,7 @@ def test_cells_of_the_chart() -> None:
 
 def test_of_many_classes_only_cells_with_pixels_are_sent() -> None:
     document = confusion_chart(np.diag(np.arange(1, 61)), [str(n) for n in range(60)], PIXELS, (0, 1)).to_dict()
-    rows = document["data"]["values"] if "data" in document else document["layer"][0]["data"]["values"]
+    (rows,) = document["datasets"].values()
     assert len(rows) == 61, "the diagonal, and the cell that is chosen"
 
 

@@ -1,4 +1,4 @@
-"""Conducting a comparison, with stand-ins for trainers and for the processes that evaluate: whoever is killed meanwhile."""
+"""Conducting a comparison, with stand-ins for trainers and for what evaluates: whoever is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class Conducting(threading.Thread):
         phases = self.phases
 
         class Phases(Reporter):
-            def progress(self, done: int, total: int, what: str) -> None:
-                phases.append(what)
+            def note(self, text: str) -> None:
+                phases.append(text)
 
         self.result = conduct(self.comparison, reporter=Phases(), stop=self.asked.is_set)
 
@@ -126,6 +126,9 @@ def test_all_runs_are_queued_trained_evaluated_and_timed(verbs: Verbs, conducted
     assert verbs.asked == [], "nothing is evaluated while something trains"
     go(*runs)
     assert work.end() == "finished"
+    assert [phase for phase in work.phases if phase.startswith(("evaluating", "timing"))] == [
+        "evaluating unet", "evaluating segnet", "timing unet", "timing segnet",
+    ]  # fmt: skip
     assert [entry.state for entry in comparison.entries()] == ["evaluated"] * 4
     ids = [run.id for run in runs]
     assert verbs.asked == [*[("evaluate", run) for run in ids], ("speed", ids[0]), ("speed", ids[2])], "once a member"

@@ -79,7 +79,8 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, instances: bool) -> Non
     counts = counted(maps(2), instances=instances)
     counts.save(tmp_path / "pictures.npz")
     again = PictureCounts.load(tmp_path / "pictures.npz")
-    assert again.ids == counts.ids and again.classes == CLASSES
+    assert again.ids == counts.ids
+    assert again.classes == CLASSES
     np.testing.assert_array_equal(again.confusion, counts.confusion)
     np.testing.assert_array_equal(again.boundary, counts.boundary)
     assert (again.instances is None) == (not instances)

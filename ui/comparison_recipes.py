@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 import yaml
 
 from segmodels.durations import duration
+from segmodels.errors import UserError
 from segmodels.evaluation.compare.comparison import Comparison, Entry
 from segmodels.training.recipe_difference import differences
+from ui import cached
 from ui.comparison_found import entry_name, evaluated
 from ui.frame import plain
 
@@ -107,6 +110,9 @@ def _report(comparison: Comparison, entries: Sequence[Entry]) -> None:
     if name and (report := there[name].report):
         from ui.report_view import report_view
 
-        report_view(report, model=there[name].checkpoint, key="compare-report", name=name)
+        dataset = None
+        with suppress(UserError):  # it is gone: the figures are there all the same
+            dataset = cached.dataset(comparison.data, comparison.root)
+        report_view(report, dataset, model=there[name].checkpoint, key="compare-report", name=name)
     elif name:
         st.error("Its report is damaged: delete the comparison and start it again.", icon=":material/error:")

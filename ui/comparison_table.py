@@ -39,6 +39,7 @@ def table_view(comparison: Comparison, entries: Sequence[Entry]) -> None:
             styled(table, rows, columns),
             hide_index=True,
             key=f"compare-table-{comparison.id}",
+            placeholder="–",
             column_config={
                 "Model": st.column_config.TextColumn(pinned=True, width="medium"),
                 "Seeds": st.column_config.NumberColumn(width="small", help="Runs that are evaluated"),

@@ -26,6 +26,8 @@ from ui.train_links import run_name
 LOOK = 1.0
 #: The runs that are linked.
 MOST_LINKS = 60
+#: The share of the training in what a run takes, before it is evaluated and timed.
+TRAINING = 0.8
 
 STATES = {
     "waiting": (":material/schedule:", "gray"),
@@ -89,18 +91,27 @@ def _head(comparison: Comparison, seen: tuple[str, ...]) -> None:
         st.caption(f"{plain(comparison.id)} · {counted}")
     if status.get("error"):
         st.error(plain(str(status["error"])), icon=":material/error:")
+    phase = ""
     if status["state"] in ALIVE:
         phase, part, total = str(status.get("phase") or "starting"), status.get("done"), status.get("total")
         shown = f" · {part} of {total}" if isinstance(part, int) and isinstance(total, int) and total else ""
         st.progress(_share(entries), plain(f"{phase}{shown}"))
-    for entry in [entry for entry in entries if entry.state == "training"][:8]:
+    for entry in [each for each in entries if each.state == "training" and each.said not in phase][:8]:
         st.caption(f"{STATES['training'][0]} {plain(f'{_named(entry)}: {entry.said}')}")
 
 
 def _share(entries: Sequence[Entry]) -> float:
-    """How far the whole is: a training counts as much as all that follows it."""
-    weight = {"trained": 0.7, "training": 0.3, "evaluated": 1.0, "failed": 1.0}
-    return sum(weight.get(entry.state, 0.0) for entry in entries) / max(1, len(entries))
+    """How far the whole is; of each run the training is most."""
+    weight = {"trained": TRAINING, "evaluated": 1.0, "failed": 1.0}
+    done = 0.0
+    for entry in entries:
+        if entry.state == "training" and entry.run is not None:
+            status = entry.run.status()
+            epoch, epochs = status.get("epoch"), status.get("epochs")
+            known = isinstance(epoch, int) and isinstance(epochs, int) and epochs > 0
+            done += TRAINING * min(1.0, max(0, epoch) / epochs) if known else 0.0
+        done += weight.get(entry.state, 0.0)
+    return min(1.0, done / max(1, len(entries)))
 
 
 def _named(entry: Entry) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import altair as alt
 import numpy as np
+import pandas as pd
 
 from ui.figures import compact
 
@@ -68,7 +69,7 @@ def confusion_chart(
         if size <= WRITTEN or counts[truth, called] or (truth, called) == chosen  # of many, most have none
     ]
     scale = alt.Scale(domain=list(names))
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
+    base = alt.Chart(pd.DataFrame(rows)).encode(
         x=alt.X(field=CALLED, type="nominal", scale=scale, title="called", axis=alt.Axis(labelAngle=slant)),
         y=alt.Y(field=TRUTH, type="nominal", scale=scale, title="truth"),
         tooltip=[
@@ -98,7 +99,7 @@ def confusion_chart(
             text = base.mark_text(fontSize=12, color=ink, tooltip=False)
             text = text.transform_filter(f"datum.shade {'>' if full else '<='} {FULL}")
             layers.insert(number, text.encode(alt.Text(field="text", type="nominal")))
-    names_below = 50 if slant == 0 else 50 + min(100, 5 * max(map(len, names)))
+    names_below = 70 if slant == 0 else 50 + min(100, 5 * max(map(len, names)))
     side = min(46, max(14, 900 // size))
     return alt.layer(*layers).properties(height=names_below + side * size)
 

@@ -219,14 +219,12 @@ def _offer(wanted: Wanted, report: Report | None, fresh: bool) -> None:
 
 
 def _made(report: Report) -> str:
-    """When it was made, and how long ago, in a line."""
+    """When it was made."""
     try:
         written = (report.folder / DOCUMENT).stat().st_mtime
     except OSError:
         return ""
-    when = datetime.fromtimestamp(written)
-    ago = max(0.0, datetime.now().timestamp() - written)
-    return f"Evaluated {when:%Y-%m-%d %H:%M}" + (f", {duration(ago)} ago" if ago < 86400 else "")
+    return f"Evaluated on {datetime.fromtimestamp(written):%Y-%m-%d at %H:%M}"
 
 
 def _look(question: Question, was_running: bool) -> None:

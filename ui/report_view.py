@@ -23,7 +23,7 @@ from ui.scores_view import scores_csv, scores_view
 
 #: Figures of the head: title, what it means, and where the document has it.
 HEAD = (
-    ("Pixel accuracy", "The share of the pixels that are right", ("pixel_accuracy",)),
+    ("Accuracy", "The share of the pixels that are right", ("pixel_accuracy",)),
     ("Mean IoU", "Intersection over union, a mean over the classes in the truth", ("mean_iou",)),
     ("Mean Dice", "A mean over the classes in the truth", ("mean_dice",)),
     ("F1", "The harmonic mean of macro precision and macro recall", ("f1",)),
@@ -41,7 +41,7 @@ OBJECTS = (
     ("PQ", "Panoptic quality: DQ times SQ", "pq"),
     ("DQ", "Detection quality", "dq"),
     ("SQ", "Segmentation quality: mean IoU of the matched objects", "sq"),
-    ("F1 of objects", "Objects found, at an IoU of 0.5", "f1"),
+    ("Object F1", "Objects found, at an IoU of 0.5", "f1"),
     ("Dice", "Everything but background against everything but background, a mean over the pictures", "dice"),
 )
 #: Columns of the table of classes that are shares.
@@ -95,16 +95,16 @@ def _pictures(
 
 
 def _head(document: Mapping[str, Any]) -> None:
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         for title, meaning, place in HEAD:
             value: Any = document
             for part in place:
                 value = value.get(part) if isinstance(value, dict) else None
-            st.metric(title, figure(value), help=meaning, width=130)
+            st.metric(title, figure(value), help=meaning, width=103)
     if isinstance(objects := document.get("instances"), dict):
-        with st.container(horizontal=True, gap="medium"):
+        with st.container(horizontal=True, gap="small"):
             for title, meaning, part in OBJECTS:
-                st.metric(title, figure(objects.get(part)), help=f"{meaning}; objects of each picture", width=130)
+                st.metric(title, figure(objects.get(part)), help=f"{meaning}; objects of each picture", width=103)
     width = document["boundary"].get("width")
     parts = [
         f"{document['images']:,} pictures of the {plain(document['split'])} split",
@@ -127,16 +127,16 @@ def _downloads(report: Report, key: str) -> None:
     stem = slug(f"{Path(report.document['model']).parent.name}-{report.document['split']}", most=60)
     with st.container(horizontal=True):
         st.download_button(
-            "report.json", json.dumps(report.document, indent=2, ensure_ascii=False), f"{stem}-report.json",
+            "report.json", lambda: json.dumps(report.document, indent=2, ensure_ascii=False), f"{stem}-report.json",
             "application/json", on_click="ignore", icon=":material/download:", key=f"{key}-json",
         )  # fmt: skip
         try:
-            scores = scores_csv(counts_of(report).ids, scores_of(report))
+            counts_of(report)
         except UserError:  # it is said where the pictures would be
             return
         st.download_button(
-            "Scores of each picture (CSV)", scores, f"{stem}-scores.csv", "text/csv", on_click="ignore",
-            icon=":material/download:", key=f"{key}-csv",
+            "Scores of each picture (CSV)", lambda: scores_csv(counts_of(report).ids, scores_of(report)),
+            f"{stem}-scores.csv", "text/csv", on_click="ignore", icon=":material/download:", key=f"{key}-csv",
         )  # fmt: skip
 
 
@@ -152,11 +152,11 @@ def _classes(document: Mapping[str, Any], key: str) -> None:
         for row in document["classes"]
     ]
     columns: dict[str, Any] = {
-        title: st.column_config.ProgressColumn(format="%.3f", min_value=0, max_value=1) for title in SHARES
+        title: st.column_config.ProgressColumn(format="%.3f", min_value=0, max_value=1, width=102) for title in SHARES
     }
     columns["Class"] = st.column_config.TextColumn(pinned=True)
-    columns["Pixels"] = st.column_config.NumberColumn(format="localized", help="In the truth")
-    columns["Share"] = st.column_config.NumberColumn(format="%.1f %%", help="Of all pixels that count")
+    columns["Pixels"] = st.column_config.NumberColumn(format="localized", help="In the truth", width=90)
+    columns["Share"] = st.column_config.NumberColumn(format="%.1f %%", help="Of all pixels that count", width=70)
     st.dataframe(rows, hide_index=True, column_config=columns, key=f"{key}-classes", alt="The figures of each class")
 
 

@@ -37,15 +37,10 @@ def score_histogram(scores: np.ndarray, title: str) -> go.Figure:
     )
     if len(there):
         mean = float(there.mean())
-        right = mean > (edges[0] + edges[-1]) / 2
         figure.add_vline(
             mean,
             line={"color": VALIDATION, "width": 2, "dash": "dash"},
-            annotation={
-                "text": f"mean {mean:.3f}",
-                "xanchor": "right" if right else "left",
-                "xshift": -4 if right else 4,
-            },
+            annotation={"text": f"mean {mean:.3f}", "yanchor": "bottom", "xanchor": "center"},
         )
     figure.update_layout(
         height=260,

@@ -237,7 +237,9 @@ def _resized(
 ) -> Iterator[tuple[float, int]]:
     """Count every picture, seen at the model's size; yields the loss of each batch and its pictures."""
     size = predictor.spec.input.size
-    examples = _usable(dataset, samples, reporter, lambda *read: _Example(*read, size, at), 2 * BATCH)
+    examples = _usable(
+        dataset, samples, reporter, lambda sample, image, truth: _Example(sample, image, truth, size, at), 2 * BATCH
+    )
     while batch := list(itertools.islice(examples, BATCH)):
         pictures = np.stack([example.image for example in batch])
         missing = BATCH - len(pictures)  # every pass of one shape, so that nothing is compiled twice

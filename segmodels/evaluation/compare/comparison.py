@@ -200,10 +200,10 @@ class Comparison:
         """What all are evaluated on; `UserError` where it is gone."""
         return open_dataset(self.data, self.root)
 
-    def keep_run(self, member: int, seed: int, run: Path) -> None:
+    def keep_run(self, member: int, seed: int, run: Run) -> None:
         """Note the run that was made for a seed of a member."""
         runs = list(self.members[member].runs)
-        runs[seed] = str(run)
+        runs[seed] = str(run.path)
         members = list(self.members)
         members[member] = replace(members[member], runs=tuple(runs))
         document = read_json(self.path / FILE)

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,8 @@ def _train(comparison: Comparison, devices: str | None, told: Reporter, look: Ca
         try:
             if entry.run is None:
                 recipe = Recipe(**member.recipe)
-                launch(
-                    recipe.model_copy(update={"seed": recipe.seed + entry.seed}),
-                    devices,
-                    made=lambda run, entry=entry: comparison.keep_run(entry.member, entry.seed, run.path),
-                )
+                made = partial(comparison.keep_run, entry.member, entry.seed)
+                launch(recipe.model_copy(update={"seed": recipe.seed + entry.seed}), devices, made=made)
             elif not queue_forgotten(entry.run, devices) and entry.run.state in RESUMABLE:
                 relaunch(entry.run, devices)
         except UserError as error:
@@ -258,6 +256,7 @@ def _ask(words: list[str], look: Callable[[], None]) -> dict[str, Any]:
 
 
 def _say(comparison: Comparison, told: Reporter, phase: str, done: int = 0, total: int = 0) -> None:
+    """Write what it is at; whoever is told hears of it once."""
+    if comparison.status().get("phase") != phase:
+        told.note(phase)
     comparison.write_status(state="running", phase=phase, done=done, total=total)
-    if total:
-        told.progress(done, total, phase)
