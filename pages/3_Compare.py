@@ -3,7 +3,7 @@
 import streamlit as st
 
 from segmodels.evaluation.compare.comparison import list_comparisons
-from ui.compare_links import ALL, NEW, PARTS, take_next
+from ui.compare_links import ALL, KEY, NEW, PARTS, take_next
 from ui.comparison_form import comparison_form
 from ui.comparison_list import choose_comparison
 from ui.comparison_view import comparison_view
@@ -12,9 +12,9 @@ from ui.frame import in_place, page
 page("Compare", ":material/compare:", "Several models under one protocol, and which of their differences are real.")
 
 take_next()
-if "part" not in st.session_state and "part" not in st.query_params:
-    st.session_state["part"] = ALL if list_comparisons() or "comparison" in st.query_params else NEW
-first, second, third = st.tabs(PARTS, key="part", on_change="rerun", bind="query-params")
+if KEY not in st.session_state and KEY not in st.query_params:
+    st.session_state[KEY] = ALL if list_comparisons() or "comparison" in st.query_params else NEW
+first, second, third = st.tabs(PARTS, key=KEY, on_change="rerun", bind="query-params")
 if first.open:
     with first, in_place():
         if (comparison := choose_comparison()) is not None:

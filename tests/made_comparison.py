@@ -40,6 +40,7 @@ EPOCHS = 5
 def made_comparison(
     home: Path,
     *,
+    data: str = "toy-pets",
     members: int = 3,
     seeds: int = 1,
     pictures: int = 40,
@@ -54,14 +55,14 @@ def made_comparison(
     recipes: Sequence[Mapping[str, Any]] = (),
     state: str = "finished",
 ) -> Comparison:
-    """A comparison on the test split of toy-pets below a home, which is the present one while this is made.
+    """A comparison on the test split of a data set below a home, which is the present one while this is made.
 
     Members get worse from the first to the last, pictures are harder or easier for all of them, and seeds differ a
     little. Everything is the same at each call.
 
     Args:
         members, seeds: how many, and runs of each.
-        pictures: how many are evaluated; the split has 40, and what is more repeats their counts under ids (`more-N`)
+        pictures: how many are evaluated; toy-pets has 40, and what is more repeats their counts under ids (`more-N`)
             that the data set does not have.
         names: of the members, instead of those of their networks.
         models: how many of the members, from the last on, are models that were there already: those have one run and no
@@ -83,12 +84,12 @@ def made_comparison(
                 number,
                 names[number] if names else None,
                 seeds,
-                recipes[number] if number < len(recipes) else {},
+                {"data": data, **(recipes[number] if number < len(recipes) else {})},
                 model=number >= members - models,
             )
             for number in range(members)
         ]
-        comparison = Comparison.create(rows, data="toy-pets", title=title, protocol=protocol)
+        comparison = Comparison.create(rows, data=data, title=title, protocol=protocol)
         made = _Maker(comparison, pictures, masks=masks, instances=instances)
         for entry in comparison.entries():
             if reason := failed.get((entry.member, entry.seed)):
@@ -104,7 +105,7 @@ def _member(
 ) -> Member:
     network = NETWORKS[number % len(NETWORKS)]
     again = number // len(NETWORKS)
-    usual = {"data": "toy-pets", "architecture": network, "weights": "none", "image_size": 64, "epochs": EPOCHS}
+    usual = {"architecture": network, "weights": "none", "image_size": 64, "epochs": EPOCHS}
     recipe = Recipe(**{**usual, **fields})
     backbone = "" if recipe.backbone == "none" else f" on {recipe.backbone}"
     name = name or f"{recipe.architecture}{backbone}{f' {again + 1}' if again else ''}"
@@ -191,7 +192,7 @@ def _document(
     objects, figures = counts.instances, matrix.figures()
     return {
         "model": str(checkpoint),
-        "data": "toy-pets",
+        "data": dataset.name,
         "split": "test",
         "images": len(counts),
         "at": "native",

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from segmodels.errors import UserError
-from segmodels.evaluation.evaluate import _recipe, evaluate
+from segmodels.evaluation.evaluate import evaluate
+from segmodels.evaluation.evaluated_data import evaluated_recipe
 from segmodels.hub.checkpoint import load_checkpoint, read_spec
 from segmodels.prediction.predictor import Predictor
 from segmodels.recipe import Recipe
@@ -440,4 +441,6 @@ def test_an_epoch_is_judged_on_the_split_of_its_run(tiny_run: Run) -> None:
     """As the run validated it: on the pictures that its own file names."""
     report = evaluate(f"{tiny_run.path}@3", split="validation", at="model")
     assert report["mean_iou"] == pytest.approx(tiny_run.history()[2]["val_mean_iou"], rel=1e-4)
-    assert _recipe(Predictor(tiny_run.snapshot(3)), None, None).split_file == str(tiny_run.path / "split.json")
+    snapshot = Predictor(tiny_run.snapshot(3))
+    recipe = evaluated_recipe(snapshot.path, snapshot.spec.recipe, None, None)
+    assert recipe.split_file == str(tiny_run.path / "split.json")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-#: In the page's address too.
+#: In the page's address too. The key is the page's own: what a page has under a key, the next one finds there.
+KEY = "compare-part"
 ALL, NEW, EVALUATE = "Comparisons", "New comparison", "Evaluate a model"
 PARTS = (ALL, NEW, EVALUATE)
 
@@ -16,8 +17,6 @@ def show_comparison(comparison: str) -> None:
 
 def take_next() -> None:
     """Do what `show_comparison` asked for, before the widgets are drawn that it is of."""
-    if st.session_state.get("part", ALL) not in PARTS:  # the Train page has parts too
-        del st.session_state["part"]
     if (comparison := st.session_state.pop("comparison-next", None)) is not None:
-        st.session_state["part"] = ALL
+        st.session_state[KEY] = ALL
         st.session_state["comparison"] = comparison

@@ -45,7 +45,7 @@ def interval_chart(points: Sequence[Point], letters: dict[str, str], title: str)
         {
             "type": "scatter", "mode": "markers", "x": [point.score for point in points], "y": names,
             "error_x": {**_whiskers(points), "thickness": 2.5, "width": 6, "color": RUNS[0]},
-            "marker": {"size": 11, "color": RUNS[0]},
+            "marker": {"size": 9, "color": RUNS[0]},
             "customdata": [[point.low, point.high] for point in points],
             "hovertemplate": "%{y}: %{x:.4f}<br>%{customdata[0]:.4f} to %{customdata[1]:.4f}<extra></extra>",
         }

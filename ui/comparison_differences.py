@@ -77,6 +77,9 @@ def _groups(found: Sequence[Sequence[str]], title: str, different: Sequence[tupl
     if not different:
         st.markdown(f"By {plain(title)} **none** of these models can be told apart on these pictures.")
         return
+    if all(len(group) == 1 for group in found):
+        st.markdown(f"By {plain(title)} **each** of these models can be told apart from every other.")
+        return
     lines = []
     for letter, group in zip(LETTERS, found, strict=False):
         names = ", ".join(f"**{plain(name)}**" for name in group)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
 from segmodels.data.dataset import SPLITS
-from segmodels.durations import duration
 from segmodels.errors import UserError
 from segmodels.evaluation.compare.comparison import MOST_SEEDS, Comparison, Member
 from segmodels.evaluation.compare.conduct import begin
@@ -18,12 +16,12 @@ from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec
 from segmodels.models.architectures import ARCHITECTURES, architecture_row, default_backbone
 from segmodels.models.backbones import BACKBONES, PLAIN
-from segmodels.named_recipes import NAMED_RECIPES, named_recipe
+from segmodels.named_recipes import NAMED_RECIPES
 from segmodels.recipe import Recipe
-from segmodels.training.recipe_times import times_here
 from ui import cached
 from ui.compare_links import show_comparison
 from ui.comparison_protocol import CARRIER, shared_recipe
+from ui.comparison_runs import runs_to_make
 from ui.data_choice import choose_data
 from ui.device_choice import choose_device
 from ui.field_widgets import KEPT
@@ -54,7 +52,7 @@ def comparison_form() -> None:
             return
         data, root = chosen
         protocol = st.segmented_control(
-            "Protocol", list(PROTOCOLS), default="same", required=True, key="compare-protocol",
+            "Protocol", list(PROTOCOLS), default="same", required=True, key="compare-protocol", wrap=True,
             format_func=PROTOCOLS.__getitem__,
             help="One recipe: all but the network is the same, which tells the networks apart. Each its own: what was "
             "chosen for each, which tells whole systems apart",
@@ -174,7 +172,7 @@ def _of_other_classes(of_home: str, names: tuple[str, ...], classes: tuple[str, 
 
 def _start(asked: Asked, models: list[str], data: str, root: str | None, protocol: str, where: dict[str, str]) -> None:
     """What it comes to, the button, and the command."""
-    _meaning(asked.members)
+    runs_to_make(asked.members)
     devices = choose_device()
     if st.button(
         "Start the comparison", type="primary", icon=":material/play_arrow:", width="stretch", key="compare-start",
@@ -192,38 +190,3 @@ def _start(asked: Asked, models: list[str], data: str, root: str | None, protoco
     if asked.members:
         st.caption("The same as a command")
         st.code(shlex.join(words), language="bash", wrap_lines=True)
-
-
-def _meaning(members: Sequence[Member]) -> None:
-    """Who is compared, how many runs that makes and, where that is known, how long they take."""
-    trained = [member for member in members if member.recipe is not None]
-    runs = sum(len(member.runs) for member in trained)
-    if not members:
-        st.info("Choose at least one architecture, recipe or model.", icon=":material/touch_app:")
-        return
-    there = len(members) - len(trained)
-    parts = [f"**{runs}** {'run' if runs == 1 else 'runs'} to train"] if runs else []
-    parts += [f"**{there}** {'model that is' if there == 1 else 'models that are'} there"] if there else []
-    st.markdown(" and ".join(parts))
-    lines = []
-    for member in members:
-        times = f" x {len(member.runs)}" if len(member.runs) > 1 else ""
-        lines.append(f"- {plain(member.name)}{times}")
-    st.markdown("\n".join(lines))
-    if known := _seconds(trained):
-        seconds, of = known
-        of_them = "" if of == runs else f" for {of} of them"
-        st.caption(f":material/timer: About {duration(seconds)} of training{of_them}, by what they took here before.")
-
-
-def _seconds(members: Sequence[Member]) -> tuple[float, int] | None:
-    """How long the runs of those take that were trained here before, exactly so, and how many runs that is."""
-    times = times_here()
-    documents = {name: named_recipe(name).model_dump(mode="json") for name in times}
-    found = [
-        (times[name] * len(member.runs), len(member.runs))
-        for member in members
-        for name, document in documents.items()
-        if member.recipe == {**document, **{key: (member.recipe or {}).get(key) for key in ("data", "root")}}
-    ]
-    return (sum(seconds for seconds, _ in found), sum(runs for _, runs in found)) if found else None

@@ -108,8 +108,8 @@ def _share(entries: Sequence[Entry]) -> float:
         if entry.state == "training" and entry.run is not None:
             status = entry.run.status()
             epoch, epochs = status.get("epoch"), status.get("epochs")
-            known = isinstance(epoch, int) and isinstance(epochs, int) and epochs > 0
-            done += TRAINING * min(1.0, max(0, epoch) / epochs) if known else 0.0
+            if isinstance(epoch, int) and isinstance(epochs, int) and epochs > 0:
+                done += TRAINING * min(1.0, max(0, epoch) / epochs)
         done += weight.get(entry.state, 0.0)
     return min(1.0, done / max(1, len(entries)))
 

@@ -31,7 +31,7 @@ def confusion_view(report: Report, pictures: ReportPictures | None, key: str) ->
     first = names[0], names[0]
     if (worst := most_confused(counts)) is not None:
         first = names[worst[0]], names[worst[1]]
-    kind_place, truth_place, called_place = st.columns([2, 1, 1], gap="medium", vertical_alignment="bottom")
+    kind_place, truth_place, called_place = st.columns([2, 1, 1], gap="small", vertical_alignment="bottom")
     with kind_place:
         kind = st.segmented_control(
             "Confusion matrix", list(KINDS), default=COUNTS, required=True, key=f"{key}-confusion", bind="query-params"

@@ -37,7 +37,7 @@ def scores_view(report: Report, pictures: ReportPictures | None, key: str) -> No
     with in_place():
         scores = scores_of(report)
         ids = counts_of(report).ids
-        left, right = st.columns([2, 2], gap="medium", vertical_alignment="bottom")
+        left, right = st.columns(2, gap="small", vertical_alignment="bottom")
         with left:
             first = "mean_iou" if "instances: aji" not in scores else "instances: aji"
             name = linked_selectbox(

@@ -14,12 +14,12 @@ import numpy as np
 
 from segmodels.data.ahead import ahead
 from segmodels.data.dataset import IGNORE, SPLITS, ClassLabel, Dataset, Sample
-from segmodels.data.datasets import data_name
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
 from segmodels.evaluation.boundary import boundary_counts, boundary_f1, boundary_iou, default_width
 from segmodels.evaluation.calibration import Calibration, confidence
 from segmodels.evaluation.confusion import ConfusionMatrix
+from segmodels.evaluation.evaluated_data import evaluated_recipe
 from segmodels.evaluation.instances import FIGURES, dice, instance_figures
 from segmodels.evaluation.picture_counts import PictureCounts
 from segmodels.evaluation.reports import report_folder, save_report
@@ -29,7 +29,6 @@ from segmodels.prediction.postprocess import instance_map
 from segmodels.prediction.predictor import Predictor, softmax
 from segmodels.prediction.resize import bands, resize_logits
 from segmodels.prediction.stored import StoredPredictions
-from segmodels.recipe import Recipe
 from segmodels.training.losses import Loss, make_loss
 from segmodels.training.reporter import Reporter
 
@@ -87,7 +86,7 @@ def evaluate(
     if boundary_width is not None and boundary_width < 1:
         raise UserError(f"the boundary width is {boundary_width}: give a number of pixels, 1 or more")
     predictor = model if isinstance(model, Predictor) else Predictor(model)
-    recipe = _recipe(predictor, data, root)
+    recipe = evaluated_recipe(predictor.path, predictor.spec.recipe, data, root)
     dataset = recipe.dataset()
     _check_classes(predictor, dataset)
     samples = dataset.samples(choose("split", split, SPLITS))
@@ -292,26 +291,6 @@ def _usable(
                 reporter.note(f"skipped: {result}")
             else:
                 yield result
-
-
-def _recipe(predictor: Predictor, data: str | None, root: str | Path | None) -> Recipe:
-    """What the model was trained by; the run's own recipe, where there is one, also knows the folder of the data."""
-    fields: dict[str, Any] = predictor.spec.recipe
-    kept = predictor.path.parent
-    run = kept if predictor.path.name == "best" else kept.parent if kept.name == "epochs" else None
-    if run and (run / "recipe.json").is_file():
-        settled = {name: fields[name] for name in ("class_weights",) if name in fields}
-        fields = {**Recipe.load(run / "recipe.json").model_dump(), **settled}
-    if data and data_name(data) != fields.get("data"):
-        fields = {**fields, "data": data, "root": None, "form": None, "split_file": None}
-    elif run and root is None and (run / "split.json").is_file():
-        # As it was split for the training: what was trained on must not be tested on.
-        fields = {**fields, "split_file": str(run / "split.json")}
-    if root is not None:
-        fields = {**fields, "root": str(root)}
-    # Pretrained weights are not looked for, nor is anything of what they were trained by.
-    tuned = ("freeze_epochs", "fine_tune_rate", "backbone_rate", "layer_decay")
-    return Recipe(**{**{name: value for name, value in fields.items() if name not in tuned}, "weights": "none"})
 
 
 def _check_classes(predictor: Predictor, dataset: Dataset) -> None:

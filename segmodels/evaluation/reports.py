@@ -16,6 +16,7 @@ from segmodels.evaluation.picture_counts import PictureCounts
 from segmodels.files import read_json, slug, whole, write_json
 from segmodels.home import home
 from segmodels.hub.checkpoint import WEIGHTS
+from segmodels.training.runs import owner
 
 #: The files of a report's folder.
 DOCUMENT, COUNTS = "report.json", "pictures.npz"
@@ -48,15 +49,13 @@ def report_folder(model: Path, data: str, root: str | None, split: str, at: Lite
     name = f"{slug(portable_name(data).rpartition(':')[2], most=40)}-{split}-{at}"
     if data not in DATASETS or root:  # two folders may have one name
         name += f"-{hashlib.blake2b(f'{data} {root}'.encode('utf-8', 'surrogateescape'), digest_size=4).hexdigest()}"
-    owner = model
-    if model.name == "best" and (model.parent / "recipe.json").is_file():
-        owner = model.parent  # the checkpoint itself gives way to a better epoch's
-    elif model.parent.name == "epochs" and (model.parents[1] / "recipe.json").is_file():
-        owner, name = model.parents[1], f"{name}-epoch-{model.name}"
-    if not os.access(owner, os.W_OK):
-        place = hashlib.blake2b(os.fsencode(owner.absolute()), digest_size=8).hexdigest()
+    folder = owner(model) or model  # a run's checkpoint itself gives way to a better epoch's
+    if folder != model and model.name != "best":
+        name += f"-epoch-{model.name}"
+    if not os.access(folder, os.W_OK):
+        place = hashlib.blake2b(os.fsencode(folder.absolute()), digest_size=8).hexdigest()
         return home() / "evaluations" / place / name
-    return owner / "evaluations" / name
+    return folder / "evaluations" / name
 
 
 def save_report(folder: Path, document: dict[str, Any], counts: PictureCounts) -> Report:

@@ -385,6 +385,13 @@ def find_checkpoint(name: str | Path) -> Path:
     )
 
 
+def owner(checkpoint: Path) -> Path | None:
+    """The directory of the run that a checkpoint directory lies in; None of one by itself."""
+    kept = checkpoint.parent
+    run = kept if checkpoint.name == "best" else kept.parent if kept.name == "epochs" else None
+    return run if run and is_run(run) else None
+
+
 def whereabouts() -> dict[str, Any]:
     """Which process on which host writes a run, for people to read; liveness is the lock's."""
     return {"pid": os.getpid(), "host": socket.gethostname()}
