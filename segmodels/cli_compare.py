@@ -92,7 +92,7 @@ def _create(parsed: argparse.Namespace) -> Any:
     recipe = cli_recipes.recipe_of(parsed)
     members = architecture_members(_names(parsed.architectures), recipe, parsed.seeds)
     members += recipe_members(_names(parsed.recipes), recipe.data, recipe.root, parsed.seeds)
-    members += model_members(_names(parsed.models))
+    members += model_members(_names(parsed.models), members)
     return Comparison.create(
         members,
         data=recipe.data,

@@ -67,13 +67,18 @@ def without_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEGMODELS_DATA", raising=False)
 
 
-@pytest.mark.parametrize("page", ["", "1_Browse", "2_Train", "4_Predict"])
+FIRST_WORDS = {
+    "": "toy", "1_Browse": "240", "2_Train": "No run yet", "3_Compare": "One recipe", "4_Predict": "no trained model",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", list(FIRST_WORDS))
 def test_on_a_fresh_machine_every_page_draws_and_says_where_to_begin(page: str, home: Path, without_data: None) -> None:
     app = opened(page)
     assert not app.exception
     assert not app.error
     said = texts(app)
-    assert {"": "toy", "1_Browse": "240", "2_Train": "No run yet", "4_Predict": "no trained model"}[page] in said
+    assert FIRST_WORDS[page] in said
 
 
 def test_home_names_the_device_and_a_run_in_progress(home: Path) -> None:

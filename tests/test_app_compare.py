@@ -506,7 +506,7 @@ def test_fields_that_differ_have_the_value_of_every_recipe() -> None:
 
 def test_one_model_is_shown_in_full(home: Path) -> None:
     comparison = made_comparison(home, members=2, masks=True)
-    app = opened("3_Compare", view="Recipes")
+    app = opened("3_Compare", view="Reports")
     app = widget(app.selectbox, "Report of").set_value(comparison.members[1].name).run()
     assert not app.exception
     assert not app.error

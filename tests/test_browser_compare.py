@@ -51,12 +51,12 @@ def test_three_architectures_are_compared_and_looked_at(server: Server, page: Pa
     page.get_by_role("tab", name="Differences").click()
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
 
-    page.get_by_role("tab", name="Recipes").click()
+    page.get_by_role("tab", name="Reports").click()
     a_cell_leads_to_its_pictures(page)
     no_traceback(page)
 
     phone = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
-    for view in ("Table", "Differences", "Pictures", "Cost", "Classes", "Recipes"):
+    for view in ("Table", "Differences", "Pictures", "Cost", "Classes", "Reports", "Recipes"):
         phone.goto(f"{server.url}/Compare?comparison={comparison.id}&view={view}")
         expect(phone.get_by_role("tab", name=view)).to_have_attribute("aria-selected", "true")
         no_traceback(phone)

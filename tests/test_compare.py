@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -255,6 +256,14 @@ def test_members_of_one_recipe_differ_in_nothing_but_the_network(home: Path) -> 
     assert recipes[3].adversarial_weight == 1.0
     assert recipes[0].adversarial_weight == 0.0
     assert {len(member.runs) for member in members} == {3}
+
+
+def test_models_are_called_by_their_network_unless_two_have_the_same(tiny_run: Run, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(tiny_run.best, tmp_path / "other"))
+    assert [member.name for member in model_members([str(other), str(other)])] == ["unet"]
+    names = [member.name for member in model_members([str(tiny_run.path), str(other)])]
+    assert names == [f"unet ({tiny_run.path})", f"unet ({other})"]
+    assert model_members([str(other)], [Member("unet")])[0].name == f"unet ({other})"
 
 
 @pytest.mark.parametrize(

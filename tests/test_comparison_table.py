@@ -143,7 +143,7 @@ def test_the_protocol_is_said(home: Path, seeds: Comparison) -> None:
     assert "Trained each by its own recipe, 1 seed each" in said
     assert "fpn on mobilenetv2 differs from unet in backbone, image_size and epochs." in said
     assert "linknet on resnet50 differs from unet in backbone and epochs." in said
-    assert said.endswith("deeplabv3+ on resnet50 and unet++ were there already, and were trained by others' recipes.")
+    assert said.endswith("deeplabv3+ on resnet50 and unet++ were there already, and were trained by recipes of their own.")
 
 
 @pytest.fixture

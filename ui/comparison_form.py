@@ -70,7 +70,7 @@ def comparison_form() -> None:
     with view, in_place():
         if asked is None:
             return
-        asked.members += model_members(models)
+        asked.members += model_members(models, asked.members)
         where = {"title": title.strip(), "split": split, "at": at}
         _start(asked, models, data, root, protocol, where)
 

@@ -48,14 +48,12 @@ def beside(
                 if model is None:
                     st.markdown("**Truth**")
                     st.caption(_size(dataset, sample))
-                    # With a mask to compare, its controls are as many as the others', and all pictures on one line.
-                    there = [other for other in chosen if _written(other, sample)][:1]
-                    _viewer(comparison, dataset, sample, there, ["First model"], 0)
+                    _viewer(comparison, dataset, sample, [], [], 0, compact=True)
                     continue
                 st.markdown(f"**{plain(model.name)}**")
                 st.caption(_told(model, scores, figure))
                 if _written(model, sample):
-                    _viewer(comparison, dataset, sample, [model], ["Prediction"], 2 if errors else 1)
+                    _viewer(comparison, dataset, sample, [model], ["Prediction"], 2 if errors else 1, compact=True)
                 else:
                     st.info("Its mask is not kept.", icon=":material/image_not_supported:")
 
@@ -100,6 +98,8 @@ def _viewer(
     models: Sequence[Predicted],
     names: Sequence[str],
     first: int,
+    *,
+    compact: bool = False,
 ) -> None:
     """The truth and the masks of models under short names, which fit into a narrow column."""
     state = dataset.state(sample)
@@ -121,6 +121,7 @@ def _viewer(
         key=f"compare-viewer-{comparison.id}-{of}-{list(names)}",
         link=f"{comparison.id} {sample.id}",
         first=first,
+        compact=compact,
     )
 
 

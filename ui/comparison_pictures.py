@@ -19,6 +19,8 @@ from ui.stored_predictions import Against
 
 MASKS, ERRORS, TWO = "masks", "errors", "two against each other"
 APART, WORST, NAME = "most apart first", "worst first", "by name"
+#: The picture that is looked at, in the address.
+PICTURE = "compare-picture"
 #: Models side by side, and those of them at first.
 MOST, AT_FIRST = 6, 3
 
@@ -116,6 +118,8 @@ def _scores_of(scores: PictureScores, sample_id: str, figure: str) -> dict[str, 
 def _place(comparison: Comparison, ids: list[str]) -> str:
     """A slider over the pictures, and a step to either side."""
     key = f"compare-place-{comparison.id}"
+    if key not in st.session_state and (asked := st.query_params.get(PICTURE)) in ids:
+        st.session_state[key] = ids.index(asked) + 1
     st.session_state[key] = min(max(1, st.session_state.get(key, 1)), len(ids))
     before, slide, after = st.columns([1, 6, 1], vertical_alignment="bottom")
     at = slide.slider("Picture", 1, len(ids), key=key) if len(ids) > 1 else 1
@@ -124,6 +128,7 @@ def _place(comparison: Comparison, ids: list[str]) -> str:
             label, icon=f":material/{icon}:", key=f"compare-{label}", width="stretch", on_click=_step, args=(key, step),
             disabled=not 1 <= at + step <= len(ids),
         )  # fmt: skip
+    st.query_params[PICTURE] = ids[at - 1]
     st.markdown(f"**{plain(ids[at - 1])}**, {at} of {len(ids)}")
     return ids[at - 1]
 

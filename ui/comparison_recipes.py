@@ -1,20 +1,17 @@
-"""By what each was trained, in what the recipes differ, on which machine, and one model's whole report."""
+"""By what each was trained, in what the recipes differ, on which machine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 import yaml
 
 from segmodels.durations import duration
-from segmodels.errors import UserError
 from segmodels.evaluation.compare.comparison import Comparison, Entry
 from segmodels.training.recipe_difference import differences
-from ui import cached
-from ui.comparison_found import entry_name, evaluated
+from ui.comparison_found import entry_name
 from ui.frame import plain
 
 
@@ -27,7 +24,6 @@ def recipes_view(comparison: Comparison, entries: Sequence[Entry]) -> None:
         name = st.selectbox("Recipe of", list(recipes), key=f"compare-recipe-{comparison.id}")
         with st.expander(f"The recipe of {plain(name)}", icon=":material/receipt_long:"):
             st.code(yaml.safe_dump(recipes[name], sort_keys=False), language="yaml")
-    _report(comparison, entries)
 
 
 def _recipes(comparison: Comparison, entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
@@ -97,22 +93,3 @@ def _machines(comparison: Comparison, entries: Sequence[Entry]) -> None:
         st.dataframe(rows, hide_index=True, key=f"compare-machines-{comparison.id}", alt="Devices and versions")
     else:
         st.caption("Nothing is known of that yet.")
-
-
-def _report(comparison: Comparison, entries: Sequence[Entry]) -> None:
-    there = {entry_name(entry, entries): entry for entry in evaluated(entries)}
-    if not there:
-        return
-    st.markdown("**One model in full**")
-    name = st.selectbox(
-        "Report of", list(there), index=None, key=f"compare-report-{comparison.id}", placeholder="Choose a model"
-    )
-    if name and (report := there[name].report):
-        from ui.report_view import report_view
-
-        dataset = None
-        with suppress(UserError):  # it is gone: the figures are there all the same
-            dataset = cached.dataset(comparison.data, comparison.root)
-        report_view(report, dataset, model=there[name].checkpoint, key="compare-report", name=name)
-    elif name:
-        st.error("Its report is damaged: delete the comparison and start it again.", icon=":material/error:")

@@ -16,6 +16,7 @@ from ui.comparison_curves import comparison_curves
 from ui.comparison_differences import differences_view
 from ui.comparison_pictures import pictures_view
 from ui.comparison_recipes import recipes_view
+from ui.comparison_reports import reports_view
 from ui.comparison_table import classes_view, table_view
 from ui.device_choice import choose_device
 from ui.frame import in_place, plain
@@ -45,6 +46,7 @@ VIEWS: dict[str, _View] = {
     "Curves": comparison_curves,
     "Cost": cost_view,
     "Classes": classes_view,
+    "Reports": reports_view,
     "Recipes": recipes_view,
 }
 

@@ -77,6 +77,7 @@ def viewer(
     edits: str | None = None,
     clicks: bool = False,
     tiles: Tiles | None = None,
+    compact: bool = False,
     opacity: float = 0.5,
     layout: Literal["one", "swipe", "side"] = "one",
     first: int = 0,
@@ -94,6 +95,8 @@ def viewer(
             as this does, whatever else is shown with it.
         clicks: report clicks, each of which is a rerun.
         tiles: into which the picture is cut, drawn over it.
+        compact: one of several beside each other: the picture first, so that all stand on one line, and fewer controls,
+            below it.
         opacity: of the masks at first, 0 to 1.
         layout: at first: one picture, two overlays parted by a line, or two side by side. This, `opacity`, `first` and
             `second` hold until somebody chooses otherwise, for the pictures that follow too.
@@ -105,7 +108,7 @@ def viewer(
         UserError: as `load` does, or a mask that is not of the picture's size.
     """
     settings = {
-        "key": shows, "link": link, "edits": edits, "clicks": clicks,
+        "key": shows, "link": link, "edits": edits, "clicks": clicks, "compact": compact,
         "tiles": tiles and {"size": tiles.size, "lefts": tiles.lefts.tolist(), "tops": tiles.tops.tolist()},
         "show": {"opacity": opacity, "mode": layout, "first": first, "second": second},
     }  # fmt: skip

@@ -155,12 +155,13 @@ function makeView(root) {
       buildControls();
       layOut();
     };
-    const two = view.mode !== "one";
+    const two = view.mode !== "one", { compact } = view.header;
+    root.classList.toggle("compact", compact);
     const parts = [
       selection(two ? "Left" : "Show", options, view.first, again((value) => choose(0, value))),
       two && selection("Right", options, view.second, again((value) => choose(1, value))),
-      view.overlays.length > 2 && choice("Layout", MODES, view.mode, again((value) => (view.mode = value))),
-      choice("Style", [["fill", "Fill"], ["contour", "Outline"]], view.settings.contour ? "contour" : "fill",
+      !compact && view.overlays.length > 2 && choice("Layout", MODES, view.mode, again((value) => (view.mode = value))),
+      !compact && choice("Style", [["fill", "Fill"], ["contour", "Outline"]], view.settings.contour ? "contour" : "fill",
         again((value) => restyle({ contour: value === "contour" }))),
       view.layers.some((layer) => layer.instances) &&
         toggle("Objects", view.settings.numbered, () => again(() => restyle({ numbered: !view.settings.numbered }))(), "outline and number them"),

@@ -58,16 +58,26 @@ def recipe_members(names: Sequence[str], data: str, root: str | None, seeds: int
     return members
 
 
-def model_members(models: Sequence[str]) -> list[Member]:
+def model_members(models: Sequence[str], beside: Sequence[Member] = ()) -> list[Member]:
     """A member for each model that is there already: a run, RUN@EPOCH, or a checkpoint directory.
 
-    Whether its classes match is told when it is evaluated, in its row. `UserError` for one that is not there.
+    It is called by its network, and by its own name too where another member has the same network. Whether its classes
+    match is told when it is evaluated, in its row.
+
+    Args:
+        beside: the other members.
+
+    Raises:
+        UserError: a model that is not there.
     """
-    members = []
-    for name in models:
-        spec = read_spec(find_checkpoint(name.strip())).architecture
-        members.append(Member(f"{_network(spec.name, spec.backbone)} ({name.strip()})", None, name.strip(), (None,)))
-    return members
+    names = list(dict.fromkeys(name.strip() for name in models))
+    specs = [read_spec(find_checkpoint(name)).architecture for name in names]
+    networks = [_network(spec.name, spec.backbone) for spec in specs]
+    taken = [*networks, *(member.name for member in beside)]
+    return [
+        Member(network if taken.count(network) == 1 else f"{network} ({name})", None, name, (None,))
+        for network, name in zip(networks, names, strict=True)
+    ]
 
 
 def _network(architecture: str, backbone: str) -> str:

@@ -165,8 +165,8 @@ def protocol_line(comparison: Comparison, entries: Sequence[Entry] | None = None
     if there := [member.name for member in comparison.members if member.recipe is None]:
         were = "was there already, and was trained by a recipe of its own"
         if len(there) > 1:
-            were = "were there already, and were trained by others' recipes"
-        parts.append(f"{_listed(there)} {were}")
+            were = "were there already, and were trained by recipes of their own"
+        parts.append(f"{_listed(there) if trained else 'The models'} {were}")
     return ". ".join(parts) + "."
 
 
