@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segmodels.data.datasets import open_dataset
+from segmodels.data.datasets import dataset_type, open_dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.compare.comparison import Member
 from segmodels.hub.checkpoint import read_spec
@@ -49,7 +49,8 @@ def recipe_members(names: Sequence[str], data: str, root: str | None, seeds: int
     members = []
     for name in names:
         fields = named_recipe(name.strip()).model_dump()
-        theirs = [label.name for label in open_dataset(fields["data"]).classes] if fields["data"] != data else classes
+        # A class that says them by itself: the files of its own data set need not be here.
+        theirs = [label.name for label in dataset_type(fields["data"]).classes]
         if theirs != classes:
             raise UserError(
                 f"recipe {name} is for {fields['data']}, whose classes are not those of {data}: leave it out"
