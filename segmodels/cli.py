@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from segmodels import __version__, cli_compare, cli_datasets, cli_models, cli_recipes, cli_runs
-from segmodels.errors import UserError
+from segmodels.errors import UserError, choose
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
 from segmodels.terminal import Terminal, table
 
@@ -108,6 +108,9 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--at", default="native", help="native: at each mask's own size; model: at the model's")
     evaluate.add_argument(
         "--boundary-width", type=int, metavar="N", help="pixels around an outline (default: 0.75 %% of the diagonal)"
+    )
+    evaluate.add_argument(
+        "--tiled", metavar="true|false", help="see pictures in tiles, or whole, of a model of tiles (default: by size)"
     )
     evaluate.add_argument("--masks", action="store_true", help="keep the predicted masks, to look at in the app")
     cli_compare.add_verbs(add, verbs)
@@ -208,6 +211,7 @@ def _evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
             root=parsed.root,
             split=parsed.split,
             at=parsed.at,
+            tiled=None if parsed.tiled is None else choose("--tiled", parsed.tiled, ("true", "false")) == "true",
             boundary_width=parsed.boundary_width,
             masks=parsed.masks,
             reporter=terminal,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from segmodels import cli_recipes
 from segmodels.cli_runs import add_devices
+from segmodels.device import choose_devices
 from segmodels.errors import UserError, choose
 from segmodels.files import user_path, write_text
 from segmodels.terminal import Terminal, table
@@ -28,9 +30,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     )
     made.add_argument("--recipes", metavar="R,S,…", help="named recipes, each trained as it is, on the data set")
     made.add_argument("--models", metavar="M,N,…", help="runs and checkpoints that are there already")
-    made.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each, to see the spread (default: 1)")
-    made.add_argument("--split", default="test", help="what all are evaluated on (default: test)")
-    made.add_argument("--at", default="native", help="native: at each mask's own size; model: at the model's")
+    made.add_argument("--seeds", type=int, metavar="N", help="runs of each, to see the spread (default: 1)")
+    made.add_argument("--split", help="what all are evaluated on (default: test)")
+    made.add_argument("--at", help="native: at each mask's own size, the default; model: at the model's")
     made.add_argument("--title", default="", help="of the comparison")
     made.add_argument("--report", metavar="FILE.html", help="write all of it into one file that opens anywhere")
     made.add_argument("--resume", metavar="COMPARISON", help="go on with one, and try again what failed")
@@ -57,11 +59,14 @@ def compare(parsed: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.evaluation.compare.comparison import find_comparison
     from segmodels.evaluation.compare.conduct import conduct
 
+    choose_devices(parsed.devices)
     if parsed.report:
-        user_path(parsed.report)  # a mistake is said before hours of training
+        _report_target(parsed.report)  # a mistake is said before hours of training
     if parsed.resume is not None:
         _alone(parsed)
         comparison = find_comparison(parsed.resume)
+        if comparison.state != "starting":  # as `begin` leaves it: a stop that was asked for since holds
+            comparison.take_request()
     else:
         comparison = _create(parsed)
     terminal = Terminal()
@@ -71,7 +76,7 @@ def compare(parsed: argparse.Namespace) -> tuple[Any, str]:
             state = conduct(comparison, devices=parsed.devices, reporter=terminal, stop=ends)
         finally:
             terminal.close()
-    document, text = _shown(comparison, "text")
+    document, text = _shown(comparison, "text", parsed.json)
     if state != "finished":
         text += f"\n\nstopped: python -m segmodels compare --resume {comparison.id} goes on"
     if parsed.report:
@@ -83,22 +88,23 @@ def _create(parsed: argparse.Namespace) -> Any:
     from segmodels.evaluation.compare.comparison import MOST_SEEDS, Comparison
     from segmodels.evaluation.compare.members import architecture_members, model_members, recipe_members
 
-    if not 1 <= parsed.seeds <= MOST_SEEDS:
-        raise UserError(f"--seeds {parsed.seeds}: give a number from 1 to {MOST_SEEDS}")
+    seeds = 1 if parsed.seeds is None else parsed.seeds
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise UserError(f"--seeds {seeds}: give a number from 1 to {MOST_SEEDS}")
     if parsed.field_data is None and parsed.recipe is None:
         raise UserError("compare needs --data: what all are trained and evaluated on")
     if parsed.field_architecture is not None:
         raise UserError("write --architectures A,B,…: --architecture is for one")
     recipe = cli_recipes.recipe_of(parsed)
-    members = architecture_members(_names(parsed.architectures), recipe, parsed.seeds)
-    members += recipe_members(_names(parsed.recipes), recipe.data, recipe.root, parsed.seeds)
+    members = architecture_members(_names(parsed.architectures), recipe, seeds)
+    members += recipe_members(_names(parsed.recipes), recipe.data, recipe.root, seeds)
     members += model_members(_names(parsed.models), members)
     return Comparison.create(
         members,
         data=recipe.data,
         root=recipe.root,
-        split=parsed.split,
-        at=parsed.at,
+        split=parsed.split or "test",
+        at=parsed.at or "native",
         protocol="own" if parsed.recipes else "same",
         title=parsed.title,
     )
@@ -111,7 +117,7 @@ def _names(text: str | None) -> list[str]:
 def _alone(parsed: argparse.Namespace) -> None:
     """`--resume` goes on with what was asked for before."""
     given = {**cli_recipes.given_fields(parsed), "recipe": parsed.recipe, "architectures": parsed.architectures}
-    given |= {"recipes": parsed.recipes, "models": parsed.models, "title": parsed.title}
+    given |= {name: getattr(parsed, name) for name in ("recipes", "models", "title", "seeds", "split", "at")}
     if also := [name for name, value in given.items() if value]:
         raise UserError(f"--resume goes on with the comparison as it is: leave --{also[0].replace('_', '-')} out")
 
@@ -161,10 +167,10 @@ def show(parsed: argparse.Namespace) -> tuple[Any, str]:
     """`comparisons show`."""
     from segmodels.evaluation.compare.comparison import find_comparison
 
-    return _shown(find_comparison(parsed.comparison), choose("format", parsed.format, FORMATS))
+    return _shown(find_comparison(parsed.comparison), choose("format", parsed.format, FORMATS), parsed.json)
 
 
-def _shown(comparison: Any, form: str) -> tuple[Any, str]:
+def _shown(comparison: Any, form: str, pairs: bool) -> tuple[Any, str]:
     from segmodels.evaluation.compare.differences import real_differences
     from segmodels.evaluation.compare.table import comparison_table
     from segmodels.evaluation.compare.table_formats import to_csv, to_latex, to_markdown
@@ -176,7 +182,7 @@ def _shown(comparison: Any, form: str) -> tuple[Any, str]:
         written = {"csv": to_csv, "markdown": to_markdown, "latex": to_latex}[form](rows)
         return comparison_document(comparison, rows, None), written.rstrip("\n")
     found = real_differences(entries)
-    return comparison_document(comparison, rows, found), comparison_text(comparison, rows, found)
+    return comparison_document(comparison, rows, found if pairs else None), comparison_text(comparison, rows, found)
 
 
 def stop(parsed: argparse.Namespace) -> tuple[Any, str]:
@@ -190,6 +196,8 @@ def stop(parsed: argparse.Namespace) -> tuple[Any, str]:
     end = time.monotonic() + 120
     while comparison.state in ALIVE and time.monotonic() < end:
         time.sleep(0.2)
+    if comparison.state in ALIVE:
+        raise UserError(f"comparison {comparison.id} has not stopped yet: its run ends after its present step")
     return {"comparison": comparison.id, "state": comparison.state}, f"comparison {comparison.id} is {comparison.state}"
 
 
@@ -211,9 +219,18 @@ def report(parsed: argparse.Namespace) -> tuple[Any, str]:
     return {"comparison": comparison.id, "path": str(user_path(path))}, _write_report(comparison, path)
 
 
+def _report_target(path: str) -> Path:
+    """Where a report is to be written; `UserError` where none can be."""
+    target = user_path(path)
+    folder = next((place for place in target.parents if place.exists()), target)
+    if target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{target} cannot be written: name a file in a folder of yours")
+    return target
+
+
 def _write_report(comparison: Any, path: str) -> str:
     from segmodels.report.comparison_report import comparison_report
 
-    target = Path(user_path(path))
+    target = _report_target(path)
     write_text(target, comparison_report(comparison))
     return f"report: {target}"

@@ -5,12 +5,31 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 #: Not on a GPU: what computes nothing takes no memory from a training.
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+#: It ends when whoever started it is gone, however that ended.
+WITH_PARENT = {"SEGMODELS_WITH_PARENT": "1"}
+
+
+def end_with_parent() -> None:
+    """In a process that was started `WITH_PARENT`: watch for the parent's end. A variable of its own children it is
+    not."""
+    if os.environ.pop(next(iter(WITH_PARENT)), None) is None:
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def start(words: Sequence[str], *, variables: dict[str, str] | None = None, **streams: Any) -> subprocess.Popen:

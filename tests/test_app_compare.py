@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from segmodels import cli, cli_compare
@@ -32,14 +35,17 @@ from segmodels.evaluation.compare.differences import real_differences
 from segmodels.evaluation.compare.table import comparison_table
 from segmodels.home import home as home_folder
 from segmodels.models.architectures import ARCHITECTURES
+from segmodels.prediction.stored import StoredPredictions
 from segmodels.recipe import Recipe
 from segmodels.training.runs import Run, list_runs
 from tests.made_comparison import made_comparison
 from tests.test_app import opened, texts, widget
+from ui import comparison_apart
+from ui.comparison_apart import masks_apart, share_apart
 from ui.comparison_cost import cost_points
 from ui.comparison_differences import interval_points
-from ui.comparison_found import PictureScores, picture_scores
-from ui.comparison_pictures import APART, NAME, WORST, sorted_ids
+from ui.comparison_found import PictureScores, comparison_dataset, entry_name, evaluated, picture_scores
+from ui.comparison_pictures import APART, MASKS_APART, NAME, WORST, sorted_ids
 from ui.comparison_protocol import FIRST, MORE, NETWORK
 from ui.comparison_recipes import differing_fields
 from ui.comparison_table import BEST, styled
@@ -379,20 +385,154 @@ def test_pictures_are_sorted_by_disagreement() -> None:
     assert sorted_ids(scores, ["c", "a"], "mean_iou", WORST) == [*sorted(mean, key=mean.__getitem__), ids[7]]
     assert sorted_ids(scores, ["a"], "mean_iou", NAME) == sorted(ids)
     assert sorted_ids(scores, ["gone"], "mean_iou", APART) == sorted(ids)
+    far = {ids[2]: 0.5, ids[7]: 0.75, ids[0]: 0.25}
+    others = [name for name in sorted(spread, key=spread.__getitem__) if name not in far]
+    expected = [ids[7], ids[2], ids[0], *others]
+    assert sorted_ids(scores, ["a", "b"], "mean_iou", MASKS_APART, far) == expected
 
 
-def test_scores_of_pictures_are_means_over_seeds_of_what_all_have(home: Path) -> None:
+def test_scores_of_pictures_are_those_of_each_seed(home: Path) -> None:
     comparison = made_comparison(home, members=2, seeds=2, pictures=6)
     entries = comparison.entries()
     scores = picture_scores(entries)
-    assert scores.names == [member.name for member in comparison.members]
-    for row, number in enumerate((0, 1)):
-        reports = [entry.report for entry in entries if entry.member == number]
-        expected = np.mean([report.counts.scores()["mean_iou"] for report in reports if report], axis=0)
-        np.testing.assert_allclose(scores.scores["mean_iou"][row], expected)
+    assert scores.names == [f"{member.name}, seed {seed}" for member in comparison.members for seed in (1, 2)]
+    for row, entry in enumerate(entries):
+        assert entry.report is not None
+        np.testing.assert_array_equal(scores.scores["mean_iou"][row], entry.report.counts.scores()["mean_iou"])
+    one, two = scores.scores["mean_iou"][:2]
+    spread = dict(zip(scores.ids, np.abs(one - two), strict=True))
+    ids = sorted_ids(scores, scores.names[:2], "mean_iou", APART)
+    assert ids == sorted(scores.ids, key=spread.__getitem__, reverse=True)
+    assert spread[ids[0]] > 0
     (entries[3].folder / COUNTS).write_bytes(b"damaged")
-    st.cache_resource.clear()
-    assert picture_scores(entries).names == scores.names, "its other seed is there"
+    assert picture_scores(entries).names == scores.names[:3], "as they were called before"
+
+
+def test_below_each_seed_stands_its_own_figure(home: Path) -> None:
+    comparison = made_comparison(home, members=1, seeds=2, pictures=6, masks=True)
+    app = opened("3_Compare", view="Pictures")
+    names = [f"{comparison.members[0].name}, seed {seed}" for seed in (1, 2)]
+    app = widget(app.multiselect, "Models").set_value(names).run()
+    assert not app.exception
+    scores = picture_scores(comparison.entries())
+    (at,) = [place for place, name in enumerate(scores.ids) if f"**{name}**, 1 of 6" in words(app)]
+    values = scores.scores["mean_iou"][:, at]
+    assert values[0] != values[1]
+    shown = [caption.value for caption in app.caption if caption.value.startswith("mean IoU")]
+    assert shown == [f"mean IoU {value:.3f}" for value in values]
+
+
+def stored_masks(comparison: Comparison) -> list[StoredPredictions]:
+    dataset = comparison.dataset()
+    return [StoredPredictions(path, dataset) for entry in comparison.entries() if (path := entry.checkpoint)]
+
+
+def brute_force(stores: list[StoredPredictions], comparison: Comparison, pictures: int) -> dict[str, float]:
+    """Pixel by pixel, of the files as another reader reads them."""
+    shares = {}
+    for sample in comparison.dataset().samples(comparison.split)[:pictures]:
+        files = [store.folder / "masks" / f"{store.dataset.state(sample)}.png" for store in stores]
+        pixels = [np.asarray(Image.open(file)).ravel().tolist() for file in files]
+        apart = [len(set(values)) > 1 for values in zip(*pixels, strict=True)]
+        shares[sample.id] = sum(apart) / len(apart)
+    return shares
+
+
+def test_the_share_of_pixels_on_which_two_masks_differ() -> None:
+    masks = list(np.random.default_rng(0).integers(0, 3, (4, 9, 7), dtype=np.uint8))
+    for one, other in itertools.combinations(masks, 2):
+        assert share_apart([one, other]) == np.mean(one != other)
+    assert share_apart(masks[:1]) == share_apart([masks[1]] * 3) == 0
+    differ = np.array([[len(set(values)) > 1 for values in row] for row in np.stack(masks, axis=-1).tolist()])
+    assert share_apart(masks) == differ.mean()
+
+
+def test_pictures_are_sorted_by_how_far_their_masks_are_apart(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = made_comparison(home, members=4, pictures=12, masks=True)
+    stores = stored_masks(comparison)
+    names = [member.name for member in comparison.members]
+    read: list[str] = []
+    share = comparison_apart._share
+    monkeypatch.setattr(
+        comparison_apart, "_share", lambda stores, sample: (read.append(sample.id), share(stores, sample))[1]
+    )
+    app = opened("3_Compare", view="Pictures")
+    assert not read, "nothing is compared before it is asked for"
+    app = widget(app.button_group, "Order").set_value(MASKS_APART).run()
+    assert not app.exception
+    expected = brute_force(stores[:3], comparison, 12)
+    ids = sorted(expected, key=expected.__getitem__, reverse=True)
+    assert len(set(expected.values())) == 12
+    assert f"**{ids[0]}**, 1 of 12" in words(app)
+    assert f"not all alike on {100 * expected[ids[0]]:.1f} % of its pixels" in words(app)
+    app = widget(app.slider, "Picture").set_value(12).run()
+    assert f"**{ids[11]}**, 12 of 12" in words(app)
+    assert sorted(read) == sorted(expected), "each picture once"
+    app = widget(app.multiselect, "Models").set_value(names[2:]).run()
+    expected = brute_force(stores[2:], comparison, 12)
+    ids = sorted(expected, key=expected.__getitem__, reverse=True)
+    assert f"**{ids[11]}**, 12 of 12" in words(app)
+    app = widget(app.multiselect, "Models").set_value(names[:1]).run()
+    assert not app.exception
+    assert "It takes two models" in words(app)
+
+
+def test_pictures_without_all_masks_come_last_and_what_is_written_since_counts(home: Path) -> None:
+    comparison = made_comparison(home, members=2, pictures=6, masks=True)
+    stores, dataset = stored_masks(comparison), comparison.dataset()
+    samples = dataset.samples(comparison.split)[:6]
+    whole = brute_force(stores, comparison, 6)
+    assert masks_apart(stores, samples) == whole
+    (stores[1].folder / "masks" / f"{dataset.state(samples[0])}.png").unlink()
+    (stores[0].folder / "masks" / f"{dataset.state(samples[1])}.png").write_bytes(b"damaged")
+    assert masks_apart(stores, samples) == {sample.id: whole[sample.id] for sample in samples[2:]}
+    app = opened("3_Compare", view="Pictures")
+    app = widget(app.button_group, "Order").set_value(MASKS_APART).run()
+    app = widget(app.slider, "Picture").set_value(6).run()
+    assert not app.exception
+    assert "Of 2 of 6 pictures not all masks are kept" in words(app)
+    assert any(f"**{sample.id}**, 6 of 6" in words(app) for sample in samples[:2])
+    truth = dataset.read_mask(samples[0])
+    stores[1].keep(samples[0], truth, (truth + 1) % 3, dataset.classes)
+    shares = masks_apart(stores, samples)
+    assert set(shares) == {sample.id for sample in samples} - {samples[1].id}
+    mask = stores[0].mask(samples[0])
+    assert mask is not None
+    assert shares[samples[0].id] == np.mean(mask != (truth + 1) % 3)
+
+
+def test_the_data_set_is_opened_once_for_a_comparison_as_its_file_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = made_comparison(home, members=1)
+    made: list[str] = []
+    dataset = Comparison.dataset
+    monkeypatch.setattr(Comparison, "dataset", lambda self: (made.append(self.id), dataset(self))[1])
+    first = comparison_dataset(comparison)
+    assert comparison_dataset(find_comparison(comparison.id)) is first
+    os.utime(comparison.path / "comparison.json", (1, 1))
+    assert comparison_dataset(comparison) is not first
+    assert made == [comparison.id] * 2
+    for view in ("Pictures", "Reports"):
+        assert not opened("3_Compare", view=view).exception
+    assert made == [comparison.id] * 2
+
+
+@pytest.mark.parametrize("created", [1e300, float("nan"), float("inf"), -1e300, 1e18])
+def test_a_time_that_is_none_is_not_shown(home: Path, monkeypatch: pytest.MonkeyPatch, created: float) -> None:
+    comparison = made_comparison(home, members=1, title="mine")
+    other = made_comparison(home, members=1, title="other")
+    monkeypatch.setattr(
+        "ui.comparison_list.list_comparisons", lambda: [changed(each, created) for each in (comparison, other)]
+    )
+    app = opened("3_Compare", comparison=other.id)
+    assert not app.exception
+    assert widget(app.selectbox, "Comparison").options == ["mine", "other"]
+
+
+def changed(comparison: Comparison, created: float) -> Comparison:
+    comparison.created = created
+    return comparison
 
 
 def test_pictures_are_gone_through_side_by_side(home: Path) -> None:
@@ -400,7 +540,8 @@ def test_pictures_are_gone_through_side_by_side(home: Path) -> None:
     app = opened("3_Compare", view="Pictures")
     assert not app.exception
     assert not app.error
-    ids = sorted_ids(picture_scores(comparison.entries()), [m.name for m in comparison.members[:3]], "mean_iou", APART)
+    names = [entry_name(entry, comparison.entries()) for entry in evaluated(comparison.entries())]
+    ids = sorted_ids(picture_scores(comparison.entries()), names[:3], "mean_iou", APART)
     assert f"**{ids[0]}**, 1 of 12" in words(app)
     assert widget(app.button, "Before").disabled
     app = widget(app.button, "Next").click().run()

@@ -450,6 +450,56 @@ def test_more_groups_than_letters() -> None:
     assert [shown[f"s{i}"] for i in (0, 25, 26, 51, 52, 59)] == ["a", "z", "A", "Z", "a1", "h1"]
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_groups_that_are_too_many_are_chosen(data: st.DataObject) -> None:
+    """Each is one of the largest sets, and any two models share one where they do not differ, and only there."""
+    names = list("PQRSTUVW")[: data.draw(st.integers(1, 8))]
+    couples = list(itertools.combinations(names, 2))
+    different = {couple for couple in couples if data.draw(st.booleans())}
+    most = data.draw(st.integers(1, 9))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segmodels.evaluation.compare.groups.MOST", most)
+        found = groups(names, range(len(names)), different)
+        shown = letters(names, range(len(names)), different)
+    exact, sets = slow_groups(names, different), set(map(frozenset, found))
+    assert len(found) == len(sets)
+    assert sets <= exact
+    assert sets == exact or len(exact) > most
+    assert found == sorted(found, key=lambda group: [-names.index(name) for name in group])
+    for couple in couples:
+        assert set(shown[couple[0]]).isdisjoint(shown[couple[1]]) == (couple in different)
+    assert {name for group in found for name in group} == set(names)
+
+
+@pytest.mark.parametrize("couples", [8, 12, 40])
+def test_couples_that_differ_take_no_time(couples: int) -> None:
+    """Of k couples there are 2 ** k groups: one of each couple."""
+    names = [f"m{i}" for i in range(2 * couples)]
+    different = list(itertools.pairwise(names))[::2]
+    began = time.perf_counter()
+    found = groups(names, range(2 * couples), different)
+    assert time.perf_counter() - began < 0.3
+    if couples == 8:
+        assert len(found) == 2**8
+    else:
+        assert len(found) <= 2 * couples
+    together = {frozenset(couple) for group in found for couple in itertools.combinations(group, 2)}
+    alike = set(map(frozenset, itertools.combinations(names, 2))) - set(map(frozenset, different))
+    assert together == alike
+
+
+def test_the_order_of_the_pairs_takes_no_time() -> None:
+    """Forty models that all differ are forty groups, though half of the pairs alone would make a million."""
+    names = [f"m{i}" for i in range(40)]
+    pairs = list(itertools.combinations(names, 2))
+    couples = list(itertools.pairwise(names))[::2]
+    began = time.perf_counter()
+    found = groups(names, range(40), [*couples, *(pair for pair in pairs if pair not in couples)])
+    assert time.perf_counter() - began < 0.3
+    assert found == [[name] for name in reversed(names)]
+
+
 # Speed and memory
 
 

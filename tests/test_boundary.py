@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -98,6 +99,22 @@ def test_a_picture_in_blocks_is_counted_as_the_whole(seed: int, monkeypatch: pyt
         with monkeypatch.context() as patch:
             patch.setattr(boundary, "_BLOCK", 100)
             np.testing.assert_array_equal(boundary_counts(truth, prediction, 3, width), whole)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (7, 12), (12, 7)])
+@pytest.mark.parametrize("ignored", [0, 0.2])
+def test_widths_around_and_beyond_the_diagonal(shape: tuple[int, int], ignored: float) -> None:
+    generator = np.random.default_rng(shape)
+    truth = np.repeat(generator.integers(0, 3, (shape[0], 4)), 3, axis=1)[:, : shape[1]].astype(np.uint8)
+    prediction = np.where(generator.random(shape) < 0.8, truth, 2).astype(np.uint8)
+    truth[generator.random(shape) < ignored] = IGNORED
+    expected = slow_counts(truth, prediction, 3, 20)
+    for width in range(1, 20):
+        np.testing.assert_array_equal(
+            boundary_counts(truth, prediction, 3, width), slow_counts(truth, prediction, 3, width)
+        )
+    for width in (100_000_000, 10**30):
+        np.testing.assert_array_equal(boundary_counts(truth, prediction, 3, width), expected)
 
 
 # By hand
@@ -260,3 +277,19 @@ def test_a_photograph_takes_no_time() -> None:
         seconds.append(time.perf_counter() - began)
     assert (boundary_f1(counts) > 0.9).all()
     assert min(seconds) < 0.02
+
+
+def test_a_width_without_end_takes_little() -> None:
+    """All of a picture with two classes is near; no margin is wider than the picture is."""
+    truth = np.zeros((375, 500), np.uint8)
+    truth[100:200, 100:300] = 1
+    tracemalloc.start()
+    began = time.perf_counter()
+    counts = boundary_counts(truth, truth, 2, 100_000_000)
+    seconds = time.perf_counter() - began
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(counts[:, :3], np.array([[truth.size - 20_000], [20_000]]).repeat(3, axis=1))
+    np.testing.assert_array_equal(counts, boundary_counts(truth, truth, 2, 625))
+    assert seconds < 1
+    assert peak < 80 * truth.size

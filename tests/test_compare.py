@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segmodels import cli
+from segmodels.data.dataset import Sample
 from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.compare import conduct as conducting
 from segmodels.evaluation.compare.comparison import Comparison, Member, find_comparison, list_comparisons
 from segmodels.evaluation.compare.conduct import conduct
 from segmodels.evaluation.compare.members import architecture_members, model_members, recipe_members
+from segmodels.evaluation.compare.table import comparison_table
 from segmodels.evaluation.picture_counts import PictureCounts
 from segmodels.recipe import Recipe
 from segmodels.training.launch import launch
@@ -26,6 +29,9 @@ from segmodels.training.runs import Run, list_runs
 from tests.stand_in import go, wait
 
 RECIPE = Recipe(data="toy-pets", image_size=32, limit=8, epochs=1, options={"width": 4, "depth": 2})
+
+
+_NAMES = ("pet", "background", "border")
 
 
 class Verbs:
@@ -48,11 +54,15 @@ class Verbs:
             counts.add(sample.id, np.eye(3, dtype=np.int64) * 50, np.zeros((3, 7), np.int64), None)
         place = self.folder / run
         counts.save(place / "pictures.npz")
-        names = ("pet", "background", "border")
+        figures = ("iou", "dice", "precision", "recall", "boundary_iou", "boundary_f1")
+        classes = [{"name": name, **dict.fromkeys(figures, 1.0), "pixels": 2000} for name in _NAMES]
+        whole = ("loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "mse")
         document = {
+            **dict.fromkeys(whole, 1.0), "images_per_second": 9.0,
             "model": words[1], "data": "toy-pets", "split": "test", "at": "native", "images": len(counts),
-            "classes": [{"name": name} for name in names], "confusion_matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-            "boundary": {}, "calibration": {}, "pixel_accuracy": 1.0, "mean_iou": 1.0, "report": str(place),
+            "classes": classes, "confusion_matrix": counts.total.tolist(), "instances": None,
+            "boundary": {"width": None, "iou": 1.0, "f1": 1.0}, "calibration": {"ece": 0.0, "bins": []},
+            "report": str(place),
         }  # fmt: skip
         (place / "report.json").write_text(json.dumps(document))
         return document
@@ -143,6 +153,19 @@ def test_all_runs_are_queued_trained_evaluated_and_timed(verbs: Verbs, conducted
     assert comparison.state == "finished"
     assert conduct(comparison) == "finished"
     assert len(verbs.asked) == 6, "what is done is not done again"
+
+
+def finished(verbs: Verbs, conducted: list[Conducting]) -> Comparison:
+    comparison = compared(("unet",))
+    work = begin(comparison, conducted)
+    wait(lambda: runs_of(comparison))
+    go(*runs_of(comparison))
+    assert work.end() == "finished"
+    return comparison
+
+
+def model(name: str) -> Member:
+    return Member(name, None, name)
 
 
 def test_one_that_fails_is_a_row_with_its_reason(verbs: Verbs, conducted: list[Conducting]) -> None:
@@ -263,7 +286,7 @@ def test_models_are_called_by_their_network_unless_two_have_the_same(tiny_run: R
     assert [member.name for member in model_members([str(other), str(other)])] == ["unet"]
     names = [member.name for member in model_members([str(tiny_run.path), str(other)])]
     assert names == [f"unet ({tiny_run.path})", f"unet ({other})"]
-    assert model_members([str(other)], [Member("unet")])[0].name == f"unet ({other})"
+    assert model_members([str(other)], [model("unet")])[0].name == f"unet ({other})"
 
 
 @pytest.mark.parametrize(
@@ -275,10 +298,10 @@ def test_models_are_called_by_their_network_unless_two_have_the_same(tiny_run: R
         (lambda: recipe_members(["pets-bst"], "toy-pets", None, 1), "did you mean 'pets-best'"),
         (lambda: model_members(["nowhere"]), "neither a checkpoint directory nor a run"),
         (lambda: Comparison.create([], data="toy-pets"), "nothing to compare"),
-        (lambda: Comparison.create([Member("a"), Member("a")], data="toy-pets"), "two of the compared"),
-        (lambda: Comparison.create([Member("a")], data="toy-pet"), "did you mean 'toy-pets'"),
-        (lambda: Comparison.create([Member("a")], data="toy-pets", split="tests"), "did you mean 'test'"),
-        (lambda: Comparison.create([Member("a", runs=(None,) * 21)], data="toy-pets"), "up to 64 members"),
+        (lambda: Comparison.create([model("a"), model("a")], data="toy-pets"), "two of the compared"),
+        (lambda: Comparison.create([model("a")], data="toy-pet"), "did you mean 'toy-pets'"),
+        (lambda: Comparison.create([model("a")], data="toy-pets", split="tests"), "did you mean 'test'"),
+        (lambda: Comparison.create([Member("a", None, "m", (None,) * 21)], data="toy-pets"), "up to 64 members"),
         (lambda: find_comparison("20200101-nothing"), "there is no comparison"),
         (lambda: find_comparison("../../etc"), "there is no comparison"),
     ],
@@ -287,6 +310,146 @@ def test_what_cannot_be_compared(home: Path, make: Callable[[], Any], words: str
     with pytest.raises(UserError, match=words) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_a_copy_that_was_cut_off_is_made_anew(verbs: Verbs, conducted: list[Conducting]) -> None:
+    comparison = finished(verbs, conducted)
+    entry = comparison.entry(0, 0)
+    for name in ("pictures.npz", "report.json"):
+        file = entry.folder / name
+        file.write_bytes(file.read_bytes()[:100])
+        before = len(verbs.asked)
+        assert conduct(comparison) == "finished"
+        assert verbs.asked[before:] == [("evaluate", entry.run.id)]  # type: ignore[union-attr]
+        assert entry.report is not None
+        assert len(entry.report.counts) == 40
+
+
+def test_a_timing_that_failed_is_tried_again(verbs: Verbs, conducted: list[Conducting]) -> None:
+    comparison = finished(verbs, conducted)
+    entry = comparison.entry(0, 0)
+    (entry.folder / "speed.json").write_text('{"error": "its process was killed"}')
+    before = len(verbs.asked)
+    assert conduct(comparison) == "finished"
+    assert verbs.asked[before:] == [("speed", entry.run.id)]  # type: ignore[union-attr]
+    assert entry.speed["parameters"] == 1000
+
+
+def test_a_comparison_that_was_deleted_is_not_made_again(home: Path) -> None:
+    comparison = compared(("unet",))
+    entry = comparison.entry(0, 0)
+    shutil.rmtree(comparison.path)
+    acts: list[Callable[[], object]] = [lambda: comparison.fail(entry, "x"), lambda: conduct(comparison)]
+    for act in (*acts, lambda: comparison.write_status(state="x")):
+        with pytest.raises(UserError, match="there is no comparison"):
+            act()
+    assert not comparison.path.exists()
+
+
+def test_a_stop_while_it_starts_holds(
+    verbs: Verbs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = compared(("unet",))
+    monkeypatch.setattr(conducting, "start", lambda *_, **__: None)
+    conducting.begin(comparison)
+    comparison.request_stop()
+    assert cli.main(["compare", "--resume", comparison.id]) == 0
+    assert comparison.state == "stopped"
+    assert "stopped: python -m segmodels compare --resume" in capsys.readouterr().out
+
+
+def test_it_is_split_as_the_first_of_its_members(home: Path) -> None:
+    recipe = RECIPE.model_copy(update={"split_seed": 7})
+    comparison = Comparison.create(architecture_members(["unet"], recipe, 1), data="toy-pets")
+    assert find_comparison(comparison.id).dataset().split_seed == 7
+
+
+def test_a_run_of_another_split_is_said_to_be(
+    verbs: Verbs, conducted: list[Conducting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = compared(("unet",))
+
+    class Less:
+        def samples(self, split: str) -> list[Sample]:
+            return open_dataset("toy-pets").samples(split)[:30]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Comparison, "dataset", lambda _: Less())
+        work = begin(comparison, conducted)
+        wait(lambda: runs_of(comparison))
+        go(*runs_of(comparison))
+        assert work.end() == "finished"
+    assert comparison.entry(0, 0).other_pictures == 10
+    (row,) = comparison_table(comparison).rows
+    assert row.said.startswith("evaluated on 10 pictures of its own split")
+
+
+def test_a_path_of_a_model_means_the_same_from_anywhere(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMODELS_HOME", str(tiny_run.path.parents[1]))
+    monkeypatch.chdir(tiny_run.path.parent)
+    (by_path,) = model_members([f"./{tiny_run.id}"])
+    assert by_path.model == str(tiny_run.path)
+    monkeypatch.chdir("/")
+    names = [tiny_run.id, f"{tiny_run.id}@3"]
+    assert [member.model for member in model_members(names)] == names
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--architectures", "unet", "--devices", "nonsense"], "nonsense"),
+        (["--architectures", "unet", "--report", "/"], "cannot be written"),
+        (["--architectures", "unet", "--report", "/dev/null/x.html"], "cannot be written"),
+        (["--architectures", "unet", "--seeds", "0"], "from 1 to 20"),
+        (["--architecture", "unet"], "write --architectures"),
+        (["--resume", "x", "--seeds", "2"], "leave --seeds out"),
+        (["--resume", "x", "--at", "model"], "leave --at out"),
+        ([], "nothing to compare"),
+    ],
+)
+def test_mistakes_of_the_command_are_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: str
+) -> None:
+    data = [] if "--resume" in words else ["--data", "toy-pets"]
+    assert cli.main(["compare", *data, *words]) == 2
+    said = capsys.readouterr().err
+    assert expected in said
+    assert said.count("\n") == 1
+    assert list_comparisons() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"runs": [5]}, {"runs": []}, {"runs": "ab\0"}, {"model": 3}, {"model": "x"}, {"recipe": "x"}, {"recipe": []},
+        {"recipe": {"seed": "abc"}}, {"recipe": None}, {"name": 4}, {"extra": 1}, {"runs": [None] * 21},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_members_that_make_no_sense_are_damage(home: Path, change: dict[str, Any]) -> None:
+    comparison = compared(("unet",))
+    document = json.loads((comparison.path / "comparison.json").read_text())
+    document["members"][0].update(change)
+    (comparison.path / "comparison.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match="is damaged"):
+        find_comparison(comparison.id)
+    assert list_comparisons() == []
+
+
+def test_a_foreign_comparison_reaches_nothing_outside_of_it(home: Path, tmp_path: Path) -> None:
+    run = Run.create(RECIPE, tmp_path / "mine")
+    comparison = compared(("unet",))
+    document = json.loads((comparison.path / "comparison.json").read_text())
+    document["members"][0]["runs"] = [str(run.path)]
+    (comparison.path / "comparison.json").write_text(json.dumps(document))
+    assert find_comparison(comparison.id).entry(0, 0).run is None
+    elsewhere = Path(shutil.copytree(comparison.path, tmp_path / "elsewhere"))
+    link = comparison.path.parent / "link"
+    link.symlink_to(elsewhere)
+    for name in (str(elsewhere), "link"):
+        with pytest.raises(UserError, match="not among the comparisons of this home"):
+            find_comparison(name).delete()
+    assert (elsewhere / "comparison.json").is_file()
 
 
 @pytest.mark.parametrize("damage", ["{}", "[]", "nothing", '{"title": 1, "created": "x"}'])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ from segmodels.evaluation.boundary import boundary_counts, boundary_f1, boundary
 from segmodels.evaluation.calibration import Calibration
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.evaluation.evaluate import evaluate
-from segmodels.evaluation.instances import instance_figures
+from segmodels.evaluation.instances import FIGURES, instance_figures
 from segmodels.evaluation.reports import kept_report, load_report
 from segmodels.prediction.predictor import Predictor, Result
 from segmodels.prediction.stored import StoredPredictions
@@ -37,7 +38,7 @@ KEYS = [
     "f1", "classes", "confusion_matrix", "instances", "images_per_second",
 ]  # fmt: skip
 #: What the report has beside them.
-MORE = ["mse", "boundary", "calibration", "skipped", "root", "report"]
+MORE = ["mse", "boundary", "calibration", "skipped", "tiled", "root", "report"]
 CLASS_KEYS = ["name", "iou", "dice", "precision", "recall", "pixels", "boundary_iou", "boundary_f1"]
 
 
@@ -175,6 +176,26 @@ def test_outlines_and_confidence_are_of_the_same_pass(predictor: Predictor) -> N
         evaluate(predictor, boundary_width=0)
 
 
+def test_a_model_of_whole_pictures_sees_no_tiles(predictor: Predictor) -> None:
+    with pytest.raises(UserError, match="sees whole pictures, resized to 32 pixels"):
+        evaluate(predictor, tiled=True)
+
+
+@pytest.mark.usefixtures("few")
+def test_tiled_and_whole_are_what_the_predictor_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool | None] = []
+
+    class Asked(Sees):
+        def __call__(self, picture: np.ndarray, *, name: str | None = None, tiled: bool | None = None) -> Result:
+            seen.append(tiled)
+            return super().__call__(picture)
+
+    asked = Asked(open_dataset("toy-nuclei"), "tiles", 256, blur=1)
+    for tiled in (None, True, False):
+        assert evaluate(asked, split="test", tiled=tiled)["tiled"] is tiled
+    assert seen == [None] * 6 + [True] * 6 + [False] * 6
+
+
 def test_a_report_that_cannot_be_beside_its_checkpoint_is_in_the_home(
     tiny_run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +214,66 @@ def test_a_damaged_report_is_as_none(tiny_run: Run, tmp_path: Path, damage: str)
     with pytest.raises(UserError) as caught:
         load_report(folder)
     assert "\n" not in str(caught.value)
+
+
+def changed(document: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
+    """A copy with another value at a place, such as `classes.0.iou`."""
+    document = json.loads(json.dumps(document))
+    *way, last = (int(part) if part.isdecimal() else part for part in place.split("."))
+    inner: Any = document
+    for part in way:
+        inner = inner[part]
+    inner[last] = value
+    return document
+
+
+NUMBERS = [
+    "loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "mse", "images_per_second",
+    "boundary.iou", "boundary.f1", "calibration.ece", "calibration.bins.3.low", "calibration.bins.3.confidence",
+    "calibration.bins.3.accuracy", "instances.pq", *(f"classes.1.{name}" for name in
+    ("iou", "dice", "precision", "recall", "boundary_iou", "boundary_f1")),
+]  # fmt: skip
+WHOLE = ["images", "skipped", "boundary.width", "classes.1.pixels", "confusion_matrix.1.1", "calibration.bins.3.pixels"]
+
+
+def test_what_readers_of_a_report_take_for_granted(tiny_run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    whole = evaluate(tiny_run.best, split="test", at="model", keep=False)
+    whole["instances"] = dict.fromkeys(FIGURES, 0.5)
+
+    def loaded(document: dict[str, Any]) -> bool:
+        (folder / "report.json").write_text(json.dumps(document))
+        with suppress(UserError):
+            return bool(load_report(folder).document)
+        return False
+
+    assert loaded(whole)
+    wrong = [(place, value) for place in NUMBERS for value in ("high", [1], True, 10**400)]
+    wrong += [(place, float("nan")) for place in NUMBERS if place not in ("loss", "mse")]
+    wrong += [(place, value) for place in WHOLE for value in (-1, 0.5, "1", True, 2**53, 10**400)]
+    wrong += [("classes", []), ("classes.0.name", 3), ("classes.0", None), ("confusion_matrix", [[1]] * 3)]
+    wrong += [("confusion_matrix.0", [2**52] * 3), ("calibration.bins", {}), ("calibration.bins.0", None)]
+    wrong += [("instances", [1]), ("root", 3), ("boundary", None), ("calibration", []), ("mean_iou", None)]
+    assert [(place, value) for place, value in wrong if loaded(changed(whole, place, value))] == []
+    assert not loaded({**whole, "classes": [], "confusion_matrix": []})
+    right = [
+        (place, None) for place in NUMBERS if place not in ("pixel_accuracy", "mean_iou", "calibration.bins.3.low")
+    ]
+    right += [("instances", None), ("loss", float("nan")), ("loss", float("inf")), ("mse", float("nan"))]
+    assert [place for place, value in right if not loaded(changed(whole, place, value))] == []
+
+
+def test_counts_of_another_evaluation_are_said(tiny_run: Run, tmp_path: Path) -> None:
+    """As many classes and pictures as the report has, and a pixel that was taken for another class."""
+    run = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
+    folder = Path(evaluate(run / "best", split="test", at="model")["report"])
+    document = load_report(folder).document
+    assert load_report(folder).counts.total.tolist() == document["confusion_matrix"]
+    document["confusion_matrix"][0][0] += 1
+    (folder / "report.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match="does not belong to its report: evaluate the model again"):
+        _ = load_report(folder).counts
 
 
 def test_a_model_is_named_by_run_id_or_directory(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +358,7 @@ class Sees(Predictor):
             key = resize_image(image, size, size).tobytes()
             self.answers[key] = cv2.resize(np.log(chances.clip(1e-6)), (size, size))
 
-    def __call__(self, picture: np.ndarray, *, name: str | None = None) -> Result:
+    def __call__(self, picture: np.ndarray, *, name: str | None = None, tiled: bool | None = None) -> Result:
         return Result(picture, self.logits(picture[None])[0], self.labels)
 
     def logits(self, images: np.ndarray) -> np.ndarray:

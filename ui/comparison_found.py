@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+from segmodels.data.dataset import Dataset
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import FAILURE, HISTORY, RECIPE, SPEED, TRAINING, Comparison, Entry
+from segmodels.evaluation.compare.comparison import FAILURE, FILE, HISTORY, RECIPE, SPEED, TRAINING, Comparison, Entry
 from segmodels.evaluation.compare.differences import Differences, real_differences
 from segmodels.evaluation.compare.table import Table, comparison_table
 from segmodels.evaluation.reports import COUNTS, DOCUMENT
@@ -22,13 +23,12 @@ OF_PICTURES = {"pixel_accuracy": "pixel accuracy", "mean_iou": "mean IoU"}
 
 @dataclass(frozen=True)
 class PictureScores:
-    """How the models did on each picture.
+    """How the models did on each picture, each seed of a member for itself.
 
     Attributes:
-        names: of the models.
+        names: of the models, as `entry_name` gives them.
         ids: of the pictures that all were scored on.
-        scores: by figure, float64 `(models, pictures)`: means over the seeds, NaN where a picture's truth is all
-            ignored.
+        scores: by figure, float64 `(models, pictures)`, NaN where a picture's truth is all ignored.
     """
 
     names: list[str]
@@ -49,8 +49,19 @@ def found_differences(entries: Sequence[Entry]) -> Differences | None:
 
 
 def picture_scores(entries: Sequence[Entry]) -> PictureScores:
-    """How the evaluated members did on each picture; those whose counts are damaged are left out."""
-    return _pictures(_state(entries, (DOCUMENT, COUNTS), [entry.name for entry in entries]), list(entries))
+    """How the evaluated entries did on each picture; those whose counts are damaged are left out.
+
+    Args:
+        entries: all of the comparison, since their names say whether a member has several seeds.
+    """
+    about = [(entry.name, entry.seed) for entry in entries]
+    return _pictures(_state(entries, (DOCUMENT, COUNTS), about), list(entries))
+
+
+def comparison_dataset(comparison: Comparison) -> Dataset:
+    """What all are evaluated on, with the split of the comparison; `UserError` where it is gone. Opened anew after
+    five minutes, since files may have come."""
+    return _dataset(state_of([comparison.path / FILE]), comparison)
 
 
 def evaluated(entries: Sequence[Entry]) -> list[Entry]:
@@ -78,29 +89,28 @@ def _differences(state: str, _entries: list[Entry]) -> Differences | None:
     return real_differences(_entries)
 
 
+@st.cache_resource(max_entries=16, show_spinner="Looking through the data set …", ttl=300)
+def _dataset(state: str, _comparison: Comparison) -> Dataset:
+    return _comparison.dataset()
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _pictures(state: str, _entries: list[Entry]) -> PictureScores:
-    of_member: dict[str, list[dict[str, dict[str, float]]]] = {}
+    runs: dict[str, dict[str, dict[str, float]]] = {}
     for entry in evaluated(_entries):
         report = entry.report
         with suppress(UserError):
             if report is not None:
                 counts = report.counts
                 values = counts.scores()
-                rows = {name: dict(zip(counts.ids, values[name].tolist(), strict=True)) for name in OF_PICTURES}
-                of_member.setdefault(entry.name, []).append(rows)
-    runs = [rows for seeds in of_member.values() for rows in seeds]
-    first = next(iter(OF_PICTURES))
-    shared = set.intersection(*(set(rows[first]) for rows in runs)) if runs else set()
-    ids = [sample_id for sample_id in (runs[0][first] if runs else ()) if sample_id in shared]
+                rows = {figure: dict(zip(counts.ids, values[figure].tolist(), strict=True)) for figure in OF_PICTURES}
+                runs[entry_name(entry, _entries)] = rows
+    of_ids = [rows[next(iter(OF_PICTURES))] for rows in runs.values()]
+    ids = [sample_id for sample_id in of_ids[0] if all(sample_id in rows for rows in of_ids)] if of_ids else []
     scores = {
-        figure: np.array(
-            [
-                np.mean([[rows[figure][sample_id] for sample_id in ids] for rows in seeds], axis=0)
-                for seeds in of_member.values()
-            ],
-            float,
-        ).reshape(len(of_member), len(ids))
+        figure: np.array([[rows[figure][sample_id] for sample_id in ids] for rows in runs.values()], float).reshape(
+            len(runs), len(ids)
+        )
         for figure in OF_PICTURES
     }
-    return PictureScores(list(of_member), ids, scores)
+    return PictureScores(list(runs), ids, scores)

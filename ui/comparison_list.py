@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 import streamlit as st
@@ -26,7 +27,7 @@ def choose_comparison() -> Comparison | None:
         st.query_params.pop("comparison", None)
         st.info(f"No comparison yet: the tab {NEW} starts one.", icon=":material/flag:")
         return None
-    titles = {name: f"{comparison.title} · {_when(comparison)}" for name, comparison in found.items()}
+    titles = {name: f"{comparison.title}{_when(comparison)}" for name, comparison in found.items()}
     picked = linked_selectbox("Comparison", list(found), key="comparison", format_func=titles.__getitem__)
     return found[picked]
 
@@ -40,4 +41,7 @@ def told_problems() -> None:
 
 
 def _when(comparison: Comparison) -> str:
-    return datetime.fromtimestamp(comparison.created).strftime("%Y-%m-%d %H:%M")
+    """After its title; nothing where the file has a number that is no time."""
+    with suppress(ValueError, OverflowError, OSError):
+        return f" · {datetime.fromtimestamp(comparison.created):%Y-%m-%d %H:%M}"
+    return ""

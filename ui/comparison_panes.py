@@ -22,7 +22,8 @@ ACROSS = 4
 
 @dataclass(frozen=True)
 class Predicted:
-    """A model of the comparison and the folder of its checkpoint; None where nothing is known of that."""
+    """A model of the comparison, by the names of its entry and its member, and what is kept of its predictions; None
+    where nothing is known of its checkpoint."""
 
     name: str
     member: str
@@ -78,7 +79,7 @@ def two_apart(
 
 
 def _told(model: Predicted, scores: dict[str, float], figure: str) -> str:
-    value = scores.get(model.member)
+    value = scores.get(model.name)
     return f"{OF_PICTURES[figure]} {value:.3f}" if value is not None and value == value else "no figure"
 
 

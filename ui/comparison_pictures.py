@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import streamlit as st
 
-from segmodels.data.dataset import Dataset
+from segmodels.data.dataset import Dataset, Sample
 from segmodels.evaluation.compare.comparison import Comparison, Entry
 from segmodels.prediction.stored import StoredPredictions
-from ui import cached
-from ui.comparison_found import OF_PICTURES, PictureScores, entry_name, evaluated, picture_scores
+from ui.comparison_apart import masks_apart
+from ui.comparison_found import (
+    OF_PICTURES,
+    PictureScores,
+    comparison_dataset,
+    entry_name,
+    evaluated,
+    picture_scores,
+)
 from ui.comparison_panes import Predicted, beside, told_missing, two_apart
 from ui.frame import in_place, plain
 from ui.models import Model
 from ui.stored_predictions import Against
 
 MASKS, ERRORS, TWO = "masks", "errors", "two against each other"
-APART, WORST, NAME = "most apart first", "worst first", "by name"
+APART, MASKS_APART, WORST, NAME = "scores most apart first", "masks most apart first", "worst first", "by name"
 #: The picture that is looked at, in the address.
 PICTURE = "compare-picture"
 #: Models side by side, and those of them at first.
@@ -27,13 +34,13 @@ MOST, AT_FIRST = 6, 3
 
 def pictures_view(comparison: Comparison, entries: Sequence[Entry]) -> None:
     """Draw them; `UserError` where the data set is gone."""
-    dataset = cached.dataset(comparison.data, comparison.root)
+    dataset = comparison_dataset(comparison)
     there = evaluated(entries)
     if not there:
         st.info("The pictures come with the first model that is evaluated.", icon=":material/hourglass_top:")
         return
     models = [_predicted(entry, entries, dataset) for entry in there]
-    st.fragment(_pictures)(comparison, dataset, models, picture_scores(there))
+    st.fragment(_pictures)(comparison, dataset, models, picture_scores(entries))
 
 
 def _predicted(entry: Entry, entries: Sequence[Entry], dataset: Dataset) -> Predicted:
@@ -48,7 +55,8 @@ def _pictures(comparison: Comparison, dataset: Dataset, models: list[Predicted],
         samples = {sample.id: sample for sample in dataset.samples(comparison.split)}
         mode, figure, order = _choices()
         chosen = _models(comparison, models, mode)
-        ids = sorted_ids(scores, [model.member for model in chosen], figure, order)
+        apart = _apart(chosen, scores, samples) if order == MASKS_APART else {}
+        ids = sorted_ids(scores, [model.name for model in chosen], figure, order, apart)
         if gone := sum(sample_id not in samples for sample_id in ids):
             st.caption(f":material/info: {gone} of {len(ids)} pictures are not in the data set any more.")
         ids = [sample_id for sample_id in ids if sample_id in samples] or list(samples)
@@ -56,6 +64,8 @@ def _pictures(comparison: Comparison, dataset: Dataset, models: list[Predicted],
             st.info("Choose at least one model.", icon=":material/touch_app:")
             return
         sample = samples[_place(comparison, ids)]
+        if sample.id in apart:
+            st.caption(f"Their masks are not all alike on {100 * apart[sample.id]:.1f} % of its pixels.")
         of_picture = _scores_of(scores, sample.id, figure)
         if mode == TWO:
             two_apart(comparison, dataset, sample, chosen, of_picture, figure)
@@ -70,7 +80,7 @@ def _choices() -> tuple[str, str, str]:
             "Show", [MASKS, ERRORS, TWO], default=MASKS, required=True, key="compare-show", wrap=True
         )
         order = st.segmented_control(
-            "Order", [APART, WORST, NAME], default=APART, required=True, key="compare-order", wrap=True
+            "Order", [APART, MASKS_APART, WORST, NAME], default=APART, required=True, key="compare-order", wrap=True
         )
         figure = st.segmented_control(
             "By", list(OF_PICTURES), default="mean_iou", required=True, key="compare-by",
@@ -98,18 +108,45 @@ def _models(comparison: Comparison, models: list[Predicted], mode: str) -> list[
     return [by_name[name] for name in chosen]
 
 
-def sorted_ids(scores: PictureScores, members: Sequence[str], figure: str, order: str) -> list[str]:
-    """The pictures in an order: by the standard deviation of the members' figures, by their mean, or by name."""
-    rows = [scores.names.index(name) for name in dict.fromkeys(members) if name in scores.names]
-    if order == NAME or not rows or not scores.ids:
+def _apart(chosen: list[Predicted], scores: PictureScores, samples: Mapping[str, Sample]) -> dict[str, float]:
+    """How far the masks of those are apart that are chosen, by picture, and what is said where some are not kept."""
+    stores = [model.against.stored for model in chosen if model.against]
+    there = [samples[sample_id] for sample_id in scores.ids if sample_id in samples]
+    found = masks_apart(stores, there) if len(stores) == len(chosen) else {}
+    if len(chosen) < 2:
+        st.caption(":material/info: It takes two models for masks to be apart.")
+    elif len(found) < len(there):
+        st.caption(
+            f":material/info: Of {len(there) - len(found)} of {len(there)} pictures not all masks are kept: they come "
+            "last, those whose scores are most apart first."
+        )
+    return found
+
+
+def sorted_ids(
+    scores: PictureScores, names: Sequence[str], figure: str, order: str, apart: Mapping[str, float] | None = None
+) -> list[str]:
+    """The pictures in an order: by how far the masks are apart, by the standard deviation of the models' figures, by
+    their mean, or by name.
+
+    Args:
+        scores, names, figure: the models that count, and by what.
+        order: one of `APART`, `MASKS_APART`, `WORST` and `NAME`.
+        apart: how far the masks are apart, of those where that is known; the others come last, and those that are
+            equally far by the standard deviation.
+    """
+    apart = apart or {}
+    rows = [scores.names.index(name) for name in dict.fromkeys(names) if name in scores.names]
+    if order == NAME or not scores.ids or not (rows or apart):
         return sorted(scores.ids)
-    values = scores.scores[figure][rows]
-    by = -values.std(axis=0) if order == APART else values.mean(axis=0)
-    return [scores.ids[place] for place in np.argsort(by, kind="stable")]  # NaN comes last
+    values = scores.scores[figure][rows] if rows else np.zeros((1, len(scores.ids)))
+    by = values.mean(axis=0) if order == WORST else -values.std(axis=0)
+    keys = [by, [-apart.get(sample_id, np.nan) for sample_id in scores.ids]] if order == MASKS_APART else [by]
+    return [scores.ids[place] for place in np.lexsort(keys)]  # NaN comes last
 
 
 def _scores_of(scores: PictureScores, sample_id: str, figure: str) -> dict[str, float]:
-    """The figure of each member in a picture."""
+    """The figure of each model in a picture."""
     if sample_id not in scores.ids:
         return {}
     return dict(zip(scores.names, scores.scores[figure][:, scores.ids.index(sample_id)].tolist(), strict=True))

@@ -9,8 +9,7 @@ import streamlit as st
 
 from segmodels.errors import UserError
 from segmodels.evaluation.compare.comparison import Comparison, Entry
-from ui import cached
-from ui.comparison_found import entry_name, evaluated
+from ui.comparison_found import comparison_dataset, entry_name, evaluated
 from ui.links import linked_selectbox
 from ui.report_view import report_view
 
@@ -27,5 +26,5 @@ def reports_view(comparison: Comparison, entries: Sequence[Entry]) -> None:
         raise UserError("its report is damaged: delete the comparison and start it again")
     dataset = None
     with suppress(UserError):  # it is gone: the figures are there all the same
-        dataset = cached.dataset(comparison.data, comparison.root)
+        dataset = comparison_dataset(comparison)
     report_view(report, dataset, model=there[name].checkpoint, key="compare-report", name=name)

@@ -52,7 +52,8 @@ def boundary_counts(
     Args:
         truth, prediction: class ids of one shape `(height, width)`, 0 to `classes` - 1.
         classes: 1 to 255.
-        width: the distance that is near, Euclidean between pixel centres; 1 or more.
+        width: the distance that is near, Euclidean between pixel centres; 1 or more. Beyond the picture's diagonal it
+            is as the diagonal.
         ignore: the value of `truth` whose pixels are cut out of both maps.
 
     Returns:
@@ -68,6 +69,7 @@ def boundary_counts(
     if not 1 <= classes <= _NONE or width < 1:
         raise ValueError(f"{classes} classes and a width of {width}: they must be 1 to {_NONE}, and 1 or more")
     counts = np.zeros((classes, len(COUNTS)), np.int64)
+    width = min(width, math.ceil(math.hypot(*truth.shape)))  # no two pixels are further apart
     height = len(truth)
     blocks = max(1, min(truth.size // _BLOCK, height // (4 * width)))
     for block in range(blocks if truth.size else 0):
@@ -116,7 +118,8 @@ def _counted(
     levels = band.view(np.uint8) + contour.view(np.uint8) + found.view(np.uint8)
     shared = band[0] & band[1] & (maps[0] == maps[1])
     levels[0] += 4 * shared.view(np.uint8)
-    counted = slice(width + lines.start * pitch, width + lines.stop * pitch)
+    margin = pitch - truth.shape[1]
+    counted = slice(margin + lines.start * pitch, margin + lines.stop * pitch)
     true, predicted = (_levels(maps[i, counted], levels[i, counted], band[i, counted], classes) for i in (0, 1))
     shared_pixels = true[:, 4:].sum(1)
     band_true, contour_true, found_true = _sums(true)
@@ -128,13 +131,14 @@ def _counted(
 def _padded(truth: np.ndarray, prediction: np.ndarray, width: int, ignore: int) -> tuple[np.ndarray, int, bool]:
     """Both maps as rows of uint8 `(2, pixels)`, the length of a line in them, and whether nothing is ignored.
 
-    `width` pixels of no class stand before every line and after the last: a shift along the row is then one in the
-    picture, and whole rows are what NumPy is fastest at.
+    A margin of no class stands before every line and after the last, as wide as a shift along the row may be: it is
+    then one in the picture, and whole rows are what NumPy is fastest at.
     """
     height, length = truth.shape
-    pitch = length + width
-    maps = np.full((2, height * pitch + width), _NONE, np.uint8)
-    lines = maps[:, width:].reshape(2, height, pitch)[:, :, :length]
+    margin = min(width, length)
+    pitch = length + margin
+    maps = np.full((2, height * pitch + margin), _NONE, np.uint8)
+    lines = maps[:, margin:].reshape(2, height, pitch)[:, :, :length]
     lines[0], lines[1] = truth, prediction
     ignored = truth == ignore
     if cut := bool(ignored.any()):
@@ -175,15 +179,17 @@ def _bits(maps: np.ndarray, classes: int) -> Iterator[np.ndarray]:
 def _dilated(bits: np.ndarray, width: int, pitch: int) -> np.ndarray:
     """The bits of everything within `width` of each pixel, OR-ed: uint8, as the maps.
 
-    A disc is a chord a line, the shortest on top: the lines are widened from one chord to the next.
+    A disc is a chord a line, the shortest on top: the lines are widened from one chord to the next. What of it would
+    reach beyond the picture from any pixel is left out.
     """
     near = np.zeros_like(bits)
+    lines, margin = divmod(bits.shape[1], pitch)
     half = 0
-    for row in range(width, 0, -1):
-        bits, half = _widened(bits, half, math.isqrt(width * width - row * row))
+    for row in range(min(width, lines - 1), 0, -1):
+        bits, half = _widened(bits, half, min(math.isqrt(width * width - row * row), margin))
         near[:, row * pitch :] |= bits[:, : -row * pitch]
         near[:, : -row * pitch] |= bits[:, row * pitch :]
-    near |= _widened(bits, half, width)[0]
+    near |= _widened(bits, half, margin)[0]
     return near
 
 

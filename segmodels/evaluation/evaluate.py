@@ -43,6 +43,7 @@ def evaluate(
     root: str | Path | None = None,
     split: str = "test",
     at: Literal["native", "model"] = "native",
+    tiled: bool | None = None,
     boundary_width: int | None = None,
     masks: bool = False,
     keep: bool = True,
@@ -67,6 +68,7 @@ def evaluate(
         model: a `Predictor`, a checkpoint directory, a run or its id.
         data: a data set's name; that of the recipe where None.
         root: its folder, where it has files.
+        tiled: whether a model of tiles sees each picture in tiles or whole; as its size asks for where None.
         boundary_width: pixels around an outline within which `evaluation.boundary` compares it; where None 0.75 % of
             each picture's diagonal.
         masks: keep the predicted masks too (`prediction.stored`), at native size.
@@ -76,8 +78,8 @@ def evaluate(
         model, data, split, images, at, loss, pixel_accuracy, mean_iou, mean_dice, precision, recall, f1,
         classes (name, iou, dice, precision, recall, pixels, boundary_iou, boundary_f1), confusion_matrix,
         instances (dice, aji, aji_plus, pq, dq, sq, f1; None where the data set has none), images_per_second, mse,
-        boundary (width, iou, f1: means over the classes that have one), calibration (ece, bins), skipped, root, report
-        (its folder; None where it was not kept).
+        boundary (width, iou, f1: means over the classes that have one), calibration (ece, bins), skipped, tiled, root,
+        report (its folder; None where it was not kept).
 
     Raises:
         UserError: an unknown name, classes that do not match, or no usable sample.
@@ -86,6 +88,8 @@ def evaluate(
     if boundary_width is not None and boundary_width < 1:
         raise UserError(f"the boundary width is {boundary_width}: give a number of pixels, 1 or more")
     predictor = model if isinstance(model, Predictor) else Predictor(model)
+    if tiled is not None:
+        predictor.check_tiled(tiled)
     recipe = evaluated_recipe(predictor.path, predictor.spec.recipe, data, root)
     dataset = recipe.dataset()
     _check_classes(predictor, dataset)
@@ -101,7 +105,7 @@ def evaluate(
     stored = StoredPredictions(predictor.path, dataset) if masks and at == "native" and is_checkpoint else None
     tally, losses, images, began = _Tally(predictor.labels, boundary_width, stored), 0.0, 0, time.perf_counter()
     if predictor.spec.input.mode == "tiles":
-        passes = _native(predictor, dataset, samples, loss_of, tally, reporter)
+        passes = _native(predictor, dataset, samples, tiled, loss_of, tally, reporter)
     else:
         passes = _resized(predictor, dataset, samples, at, loss_of, tally, reporter)
     for loss, count in passes:
@@ -132,6 +136,7 @@ def evaluate(
         },
         "calibration": tally.calibration.figures(),
         "skipped": len(samples) - images,
+        "tiled": tiled,
         "root": recipe.root,
         "report": str(folder) if folder else None,
     }
@@ -255,6 +260,7 @@ def _native(
     predictor: Predictor,
     dataset: Dataset,
     samples: list[Sample],
+    tiled: bool | None,
     loss_of: Loss,
     tally: _Tally,
     reporter: Reporter,
@@ -264,7 +270,7 @@ def _native(
     The loss of a picture that goes through the network in tiles is the mean over its bands, by their pixels.
     """
     for sample, image, truth in _usable(dataset, samples, reporter, lambda *read: read, READERS + 1):
-        result, loss = predictor(image), 0.0
+        result, loss = predictor(image, tiled=tiled), 0.0
         whole = isinstance(result.scores, np.ndarray)
         with tally.picture(sample, truth) as count:
             for rows, logits in [(slice(None), result.logits)] if whole else result.bands():

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib import format as npy
 
+from segmodels.data.dataset import IGNORE
 from segmodels.errors import UserError
 from segmodels.evaluation.boundary import COUNTS
 from segmodels.evaluation.instances import FIGURES
 from segmodels.files import explain_disk_errors, replacing
 
-#: Bytes of a file of counts that is read: a hundred thousand pictures of a dozen classes have less.
-LARGEST = 500_000_000
+#: Bytes of a file of counts that is read, unpacked: a hundred thousand pictures of a hundred classes have less.
+LARGEST = 1_000_000_000
+
+#: The arrays of a file, each with the kinds of its dtype.
+ARRAYS = {"classes": "iu", "ids": "U", "lengths": "iu", "cells": "iu", "boundary": "iu", "instances": "f"}
 
 
 class Confused(NamedTuple):
@@ -67,6 +74,32 @@ class PictureCounts:
         return dense.reshape(-1, self.classes, self.classes)
 
     @property
+    def total(self) -> np.ndarray:
+        """The confusion matrix of all pictures together: int64 `(classes, classes)`."""
+        _, cells, pixels = self._all()
+        found = np.zeros(self.classes**2, np.int64)
+        np.add.at(found, cells, pixels)
+        return found.reshape(self.classes, self.classes)
+
+    @property
+    def sums(self) -> np.ndarray:
+        """The pixels of each class in each picture: int64 `(pictures, classes, 3)`, those that are right, those in the
+        truth and those in the prediction. Far less than `confusion` where there are many classes."""
+        picture, cells, pixels = self._all()
+        truth, prediction = picture * self.classes + np.divmod(cells, self.classes)
+        right = truth == prediction
+        found = np.zeros((3, len(self) * self.classes), np.int64)
+        np.add.at(found[0], truth[right], pixels[right])
+        np.add.at(found[1], truth, pixels)
+        np.add.at(found[2], prediction, pixels)
+        return found.T.reshape(len(self), self.classes, 3)
+
+    def _all(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The cells of all pictures: the number of the picture, that of the cell, and its pixels."""
+        picture = np.repeat(np.arange(len(self)), [len(cells) for cells in self._cells])
+        return picture, *np.concatenate([*self._cells, np.zeros((0, 2), np.int64)]).T
+
+    @property
     def boundary(self) -> np.ndarray:
         """The counts along the boundaries of each picture: int64 `(pictures, classes, 7)`."""
         return np.array(self._boundary, np.int64).reshape(-1, self.classes, len(COUNTS))
@@ -79,8 +112,7 @@ class PictureCounts:
     def scores(self) -> dict[str, np.ndarray]:
         """Figures of each picture alone, float64 `(pictures,)`: pixel_accuracy, mean_iou and mean_dice over the classes
         in its truth, and those of its objects as `instances: NAME`. NaN where a picture's truth is all ignored."""
-        dense = self.confusion
-        hits, true, predicted = np.einsum("pcc->pc", dense), dense.sum(axis=2), dense.sum(axis=1)
+        hits, true, predicted = np.moveaxis(self.sums, -1, 0)
         present = np.where(true > 0, 1.0, np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
             found = {
@@ -115,9 +147,6 @@ class PictureCounts:
         found._instances = [self._instances[number] for number in chosen] if self._instances else []
         return found
 
-    #: The arrays of a file.
-    ARRAYS = ("classes", "ids", "lengths", "cells", "boundary", "instances")
-
     def save(self, path: Path) -> None:
         """Write an `.npz` file, whole or not at all; `UserError` for a full disk or an unwritable place."""
         lengths = np.array([len(cells) for cells in self._cells], np.int64)
@@ -137,32 +166,73 @@ class PictureCounts:
         """Read what `save` wrote; `UserError` where it is missing or damaged."""
         damaged = UserError(f"{path} is damaged: evaluate the model again")
         try:
-            with explain_disk_errors(path):
+            with explain_disk_errors(path), path.open("rb") as file:
                 if path.stat().st_size > LARGEST:
                     raise damaged
-                with np.load(path, allow_pickle=False) as file:
-                    arrays = {
-                        name: file[name] for name in ("classes", "ids", "lengths", "cells", "boundary", "instances")
-                    }
-            found = cls(int(arrays["classes"]))
-            found.ids = [str(sample_id) for sample_id in arrays["ids"]]
-            pictures, cells = len(found.ids), arrays["cells"]
-            if (
-                cells.shape != (arrays["lengths"].sum(), 2)
-                or len(arrays["lengths"]) != pictures
-                or arrays["boundary"].shape != (pictures, found.classes, len(COUNTS))
-                or arrays["instances"].shape not in ((0, len(FIGURES)), (pictures, len(FIGURES)))
-                or (len(cells) and not 0 <= cells[:, 0].min() <= cells[:, 0].max() < found.classes**2)
-            ):
-                raise damaged
-            found._cells = np.split(cells, np.cumsum(arrays["lengths"])[:-1]) if pictures else []
-            found._boundary = list(arrays["boundary"])
-            found._instances = arrays["instances"].tolist()
-            return found
+                with zipfile.ZipFile(file) as archive:
+                    _check_headers(archive)
+                    arrays = {name: _array(archive, name) for name in ARRAYS}
+            return cls._of(arrays)
         except UserError:
             raise
         except Exception:  # numpy and zipfile raise a dozen kinds for bytes that are not theirs
             raise damaged from None
+
+    @classmethod
+    def _of(cls, arrays: dict[str, np.ndarray]) -> PictureCounts:
+        """What the arrays of a file hold; `ValueError` where their numbers do not belong together."""
+        lengths, cells, boundary = (_counts(arrays[name]) for name in ("lengths", "cells", "boundary"))
+        found = cls(int(arrays["classes"]))
+        found.ids = arrays["ids"].tolist()
+        found._boundary = list(boundary)
+        found._instances = arrays["instances"].tolist()
+        if found.classes != boundary.shape[1] or lengths.sum() != len(cells) or len(set(found.ids)) < len(found.ids):
+            raise ValueError("these counts are not of one another")
+        # As `add` finds the cells: in order, none twice, and none without pixels.
+        places = np.repeat(np.arange(len(found)), lengths) * found.classes**2 + cells[:, 0]
+        if (cells[:, 0] >= found.classes**2).any() or (np.diff(places) <= 0).any() or (cells[:, 1] == 0).any():
+            raise ValueError("these are no cells of matrices")
+        if not np.isfinite(arrays["instances"]).all():
+            raise ValueError("these are no figures")
+        found._cells = np.split(cells, np.cumsum(lengths)[:-1]) if len(found) else []
+        return found
+
+
+def _check_headers(archive: zipfile.ZipFile) -> None:
+    """`ValueError` where the headers of the arrays are not those of counts; nothing else of them is unpacked."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    size = 0
+    for name, kinds in ARRAYS.items():
+        with archive.open(f"{name}.npy") as array:
+            if npy.read_magic(array) != (1, 0):  # a later one's header may have gigabytes
+                raise ValueError("this is no array that was saved here")
+            shapes[name], _, dtype = npy.read_array_header_1_0(array)
+        if dtype.kind not in kinds or min(shapes[name], default=0) < 0:
+            raise ValueError(f"these are no {name}")
+        size += math.prod(shapes[name]) * dtype.itemsize
+    pictures, classes, _ = shapes["boundary"]
+    expected = {
+        "classes": (),
+        "ids": (pictures,),
+        "lengths": (pictures,),
+        "cells": (min(shapes["cells"][0], pictures * classes**2), 2),
+        "boundary": (pictures, classes, len(COUNTS)),
+        "instances": (pictures if shapes["instances"][0] else 0, len(FIGURES)),
+    }
+    if size > LARGEST or not 1 <= classes <= IGNORE or shapes != expected:
+        raise ValueError("these arrays are not of one another")
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(f"{name}.npy") as array:
+        return np.asarray(npy.read_array(array, allow_pickle=False))
+
+
+def _counts(values: np.ndarray) -> np.ndarray:
+    """Values of a file as int64; `ValueError` where one is negative, or they are more than can be added up exactly."""
+    if values.size and (values.min() < 0 or values.sum(dtype=np.float64) >= 2**53):
+        raise ValueError("these are no counts")
+    return values.astype(np.int64)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -132,22 +132,35 @@ class Predictor:
         self._turn = threading.Lock()
         self._compiled = _compiled(self.model)
 
-    def __call__(self, picture: Picture, *, name: str | None = None) -> Result:
+    def __call__(self, picture: Picture, *, name: str | None = None, tiled: bool | None = None) -> Result:
         """Predict one picture: a path, the bytes of a file, an open file, a Pillow image or an RGB array.
 
         By the model's input contract it is resized to the size that the model was trained to see, and the logits back
         to the picture's own; or it is seen as it is, whole or, over `WHOLE_PIXELS`, in tiles, which are predicted when
-        the mask is first asked for. `name` is what messages call it. Raises `UserError` where it is no picture.
+        the mask is first asked for. `name` is what messages call it.
+
+        Args:
+            tiled: whether a model of tiles sees it in tiles, whatever its size; as its size asks for where None.
+
+        Raises:
+            UserError: it is no picture, or is to be seen in tiles by a model of whole pictures.
         """
         image = _as_rgb(picture, name)
-        return Result(image, self._scores(image), self.labels)
+        return Result(image, self._scores(image, tiled), self.labels)
 
-    def _scores(self, image: np.ndarray) -> np.ndarray | Callable[[], Bands]:
+    def check_tiled(self, tiled: bool | None) -> None:
+        """`UserError` where the model cannot see a picture in tiles."""
+        if tiled and self.spec.input.mode == "resize":
+            size = self.spec.input.size
+            raise UserError(f"{self.path} sees whole pictures, resized to {size} pixels: only a model of tiles can do so")
+
+    def _scores(self, image: np.ndarray, tiled: bool | None) -> np.ndarray | Callable[[], Bands]:
+        self.check_tiled(tiled)
         contract = self.spec.input
         if contract.mode == "resize":
             return self.logits(resize_image(image, contract.size, contract.size)[None])[0]
         height, width = image.shape[:2]
-        if height * width <= WHOLE_PIXELS:
+        if not (height * width > WHOLE_PIXELS if tiled is None else tiled):
             return self.logits(image[None])[0]
         return lambda: tiled_logits(self.logits, image, contract.size, contract.overlap or 0)
 

@@ -21,19 +21,24 @@ from filelock import FileLock, Timeout
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError, choose
+from segmodels.evaluation.evaluated_data import evaluated_recipe
 from segmodels.evaluation.reports import COUNTS, DOCUMENT, Report, load_report
-from segmodels.files import explain_disk_errors, read_json, slug, sweep, write_json
+from segmodels.files import explain_disk_errors, read_json, replacing, slug, sweep, write_json
 from segmodels.home import home
+from segmodels.hub.checkpoint import read_spec
 from segmodels.training.rows import Row, read_rows
-from segmodels.training.runs import Run, find_checkpoint, is_run
+from segmodels.training.runs import Run, find_checkpoint, is_run, runs_folder
 from segmodels.training.tickets import START_GRACE, is_held
 
 #: The files of a comparison, and of each of its results.
 FILE, STATUS, REQUEST = "comparison.json", "status.json", "request.json"
 FAILURE, SPEED, HISTORY, RECIPE, TRAINING = "failure.json", "speed.json", "history.csv", "recipe.json", "training.json"
-CHECKPOINT = "checkpoint.json"
+CHECKPOINT, SPLIT = "checkpoint.json", "split.json"
 #: The most members, and runs of each.
 MOST_MEMBERS, MOST_SEEDS = 64, 20
+PROTOCOLS, _SIZES = ("same", "own"), ("native", "model")
+#: Fields of a recipe that say how a data set is read and split, and what they are where none says it.
+READING: dict[str, Any] = {"split_seed": 0, "form": None, "split_file": None}
 #: States of a comparison while a process is at work on it.
 ALIVE = ("starting", "running")
 
@@ -53,6 +58,17 @@ class Member:
     recipe: dict[str, Any] | None = None
     model: str | None = None
     runs: tuple[str | None, ...] = (None,)
+
+    def __post_init__(self) -> None:
+        """`ValueError` where a field is of another type: a comparison's file may be anybody's."""
+        object.__setattr__(self, "runs", tuple(self.runs))
+        kinds = (self.name, str), (self.recipe, dict | None), (self.model, str | None)
+        if not all(isinstance(value, kind) for value, kind in kinds) or (self.recipe is None) == (self.model is None):
+            raise ValueError("a member is a name with a recipe or a model")
+        if not self.runs or not all(isinstance(run, str | None) and "\0" not in (run or "") for run in self.runs):
+            raise ValueError("a member has paths of runs, or None")
+        if self.recipe is not None and type(self.recipe.get("seed", 0)) is not int:
+            raise ValueError("a recipe's seed is a number")
 
 
 @dataclass(frozen=True)
@@ -104,7 +120,14 @@ class Entry:
         """The checkpoint directory that was evaluated, whose kept predictions are the masks; None before that. It may
         have been deleted since."""
         path = _document(self.folder / CHECKPOINT).get("path")
-        return Path(path) if isinstance(path, str) else None
+        return Path(path) if isinstance(path, str) and "\0" not in path else None
+
+    @property
+    def other_pictures(self) -> int:
+        """How many of the pictures that it was evaluated on are not the comparison's: a run keeps the split that it was
+        trained with, so that it is tested on nothing that it has seen."""
+        found = _document(self.folder / CHECKPOINT).get("other_pictures")
+        return found if type(found) is int else 0
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -129,10 +152,10 @@ class Comparison:
             self.data, self.root = str(document["data"]), document["root"]
             self.split, self.at = choose("split", document["split"], SPLITS), choose("size", document["at"], _SIZES)
             self.protocol = choose("protocol", document["protocol"], PROTOCOLS)
-            self.members = tuple(
-                Member(str(row["name"]), row["recipe"], row["model"], tuple(row["runs"])) for row in document["members"]
-            )
-            if not self.members or not isinstance(self.root, str | None):
+            self.reading = {name: document["reading"][name] for name in READING}
+            self.members = tuple(Member(**row) for row in document["members"])
+            _check_members(self.members)
+            if not isinstance(self.root, str | None) or not 0 <= self.created < 1e11:
                 raise ValueError
         except (KeyError, TypeError, ValueError, UserError):
             raise UserError(f"{self.path / FILE} is damaged: delete the comparison and start it again") from None
@@ -162,14 +185,9 @@ class Comparison:
         Raises:
             UserError: no member, two of one name, too many, an unknown data set, an empty split, or no space.
         """
-        if not members:
-            raise UserError("nothing to compare: name architectures, recipes or models")
-        if len(members) > MOST_MEMBERS or any(len(member.runs) > MOST_SEEDS for member in members):
-            raise UserError(f"a comparison takes up to {MOST_MEMBERS} members with {MOST_SEEDS} seeds each")
-        names = [member.name for member in members]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise UserError(f"two of the compared are called {twice!r}: name each once")
-        dataset = open_dataset(data, root)
+        _check_members(members)
+        reading = _reading(members, data, root)
+        dataset = open_dataset(data, root, **reading)
         if not dataset.samples(choose("split", split, SPLITS)):
             raise UserError(f"{data} has no pictures in its {split} split: choose another split")
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -182,6 +200,7 @@ class Comparison:
             "split": split,
             "at": choose("size", at, _SIZES),
             "protocol": choose("protocol", protocol, PROTOCOLS),
+            "reading": reading,
             "members": [asdict(member) for member in members],
         }
         for number in range(1000):
@@ -192,13 +211,18 @@ class Comparison:
                     path.mkdir()
                 except FileExistsError:
                     continue
+            if reading["split_file"]:  # the run that has it may be deleted
+                with replacing(path / SPLIT) as beside:
+                    shutil.copyfile(reading["split_file"], beside)
+                document["reading"] = {**reading, "split_file": SPLIT}
             write_json(path / FILE, document)
             return cls(path)
         raise UserError(f"cannot make a folder for the comparison below {comparisons_folder()}")
 
     def dataset(self) -> Dataset:
-        """What all are evaluated on; `UserError` where it is gone."""
-        return open_dataset(self.data, self.root)
+        """What all are evaluated on, split as it was for the first of them; `UserError` where it is gone."""
+        own = {"split_file": self.path / SPLIT} if self.reading["split_file"] else {}
+        return open_dataset(self.data, self.root, **{**self.reading, **own})
 
     def keep_run(self, member: int, seed: int, run: Run) -> None:
         """Note the run that was made for a seed of a member."""
@@ -234,13 +258,21 @@ class Comparison:
         return Entry(number, seed, member.name, state, said, folder, run)
 
     def fail(self, entry: Entry, reason: str) -> None:
-        """Note why an entry has no figures."""
+        """Note why an entry has no figures; `UserError` where the comparison was deleted."""
+        self.check_there()
         write_json(entry.folder / FAILURE, {"reason": reason[:2000], "time": time.time()})
 
     def forget_failures(self) -> None:
-        """What failed is tried again the next time."""
-        for path in self.path.glob(f"results/*/{FAILURE}"):
-            path.unlink(missing_ok=True)
+        """What failed is tried again the next time: a training, an evaluation, a timing."""
+        for entry in self.entries():
+            (entry.folder / FAILURE).unlink(missing_ok=True)
+            if "error" in entry.speed:
+                (entry.folder / SPEED).unlink(missing_ok=True)
+
+    def check_there(self) -> None:
+        """`UserError` where it was deleted: its folder is not made again."""
+        if not (self.path / FILE).is_file():
+            raise UserError(f"there is no comparison {self.id} any more")
 
     def status(self) -> dict[str, Any]:
         """state ("starting", "running", "finished", "stopped" or "interrupted"), phase, error."""
@@ -261,8 +293,7 @@ class Comparison:
 
     def write_status(self, **fields: Any) -> None:
         """Replace `status.json`; `UserError` where the comparison was deleted."""
-        if not self.path.is_dir():
-            raise UserError(f"there is no comparison {self.id} any more")
+        self.check_there()
         write_json(self.path / STATUS, {**fields, "heartbeat": time.time()}, make_folder=False)
 
     def request_stop(self) -> None:
@@ -282,8 +313,7 @@ class Comparison:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Conduct it in this process; `UserError` where another does."""
-        if not self.path.is_dir():
-            raise UserError(f"there is no comparison {self.id} any more")
+        self.check_there()
         lock = FileLock(self.path / "lock")
         try:
             with explain_disk_errors(self.path):
@@ -303,12 +333,33 @@ class Comparison:
         """Remove the comparison; its runs stay. `UserError` while a process is at work on it."""
         if self.state in ALIVE:
             raise UserError(f"comparison {self.id} is at work: stop it first")
+        if self.path.parent != comparisons_folder().resolve():
+            raise UserError(f"{self.path} is not among the comparisons of this home: remove the folder yourself")
         with explain_disk_errors(self.path):
             shutil.rmtree(self.path)
 
 
-PROTOCOLS = ("same", "own")
-_SIZES = ("native", "model")
+def _check_members(members: Sequence[Member]) -> None:
+    if not members:
+        raise UserError("nothing to compare: name architectures, recipes or models")
+    if len(members) > MOST_MEMBERS or any(len(member.runs) > MOST_SEEDS for member in members):
+        raise UserError(f"a comparison takes up to {MOST_MEMBERS} members with {MOST_SEEDS} seeds each")
+    names = [member.name for member in members]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"two of the compared are called {twice!r}: name each once")
+
+
+def _reading(members: Sequence[Member], data: str, root: str | None) -> dict[str, Any]:
+    """How the data set is read and split for the first of the members that is trained, or was, on it."""
+    for member in members:
+        recipe = member.recipe
+        if member.model is not None:
+            with suppress(UserError):
+                path = find_checkpoint(member.model)
+                recipe = evaluated_recipe(path, read_spec(path).recipe, data, root).model_dump()
+        if recipe is not None and recipe.get("data") == data:
+            return {name: recipe.get(name) or usual for name, usual in READING.items()}
+    return dict(READING)
 
 
 def list_comparisons() -> list[Comparison]:
@@ -342,7 +393,11 @@ def _run_of(member: Member, seed: int) -> Run | None:
         with suppress(UserError):
             found = find_checkpoint(member.model)
             path = str(found.parent) if found.name == "best" else None
-    return Run(path) if path and is_run(Path(path)) else None
+    if path is None or not is_run(Path(path)):
+        return None
+    run = Run(path)
+    # Of a foreign comparison no run is taken that another folder has: it could be paused, or go on.
+    return run if member.model is not None or run.path.parent == runs_folder().resolve() else None
 
 
 def _state_of(run: Run, *, trained_here: bool) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from segmodels.device import choose_devices
 from segmodels.errors import UserError
 from segmodels.evaluation.compare.comparison import (
     ALIVE,
@@ -30,11 +31,11 @@ from segmodels.evaluation.compare.comparison import (
     Entry,
     checkpoint_of,
 )
-from segmodels.evaluation.reports import COUNTS, DOCUMENT
-from segmodels.files import explain_disk_errors, write_json
+from segmodels.evaluation.reports import COUNTS, DOCUMENT, load_report
+from segmodels.files import explain_disk_errors, replacing, write_json
 from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec
-from segmodels.process import start
+from segmodels.process import WITH_PARENT, start
 from segmodels.recipe import Recipe
 from segmodels.training.launch import launch, queue_forgotten, relaunch, revive
 from segmodels.training.reporter import Reporter
@@ -69,7 +70,6 @@ def conduct(
     """
     told = reporter or Reporter()
     with comparison.lock():
-        comparison.take_request()
         comparison.forget_failures()
 
         def look() -> None:
@@ -96,10 +96,12 @@ def begin(comparison: Comparison, devices: str | None = None) -> None:
     """Conduct it in a process of its own, which outlives whoever started it; returns at once.
 
     Raises:
-        UserError: a process is at work on it, or it cannot be written to.
+        UserError: a process is at work on it, no such device, or it cannot be written to.
     """
+    choose_devices(devices)
     if (state := comparison.status().get("state")) in ALIVE and comparison.locked():
         raise UserError(f"comparison {comparison.id} is {state} already")
+    comparison.take_request()  # what was asked before is no concern of this process
     comparison.write_status(state="starting", phase="starting")
     words = ["compare", "--resume", str(comparison.path), *(["--devices", devices] if devices else [])]
     with explain_disk_errors(comparison.path), (comparison.path / "log.txt").open("ab") as log:
@@ -146,7 +148,7 @@ def _own(comparison: Comparison) -> list[Entry]:
 def _evaluate(comparison: Comparison, told: Reporter, look: Callable[[], None]) -> None:
     entries = comparison.entries()
     for number, entry in enumerate(entries):
-        if entry.state in ("evaluated", "failed"):
+        if entry.state == "failed" or (entry.state == "evaluated" and _readable(entry)):
             continue
         member = comparison.members[entry.member]
         _say(comparison, told, f"evaluating {entry.name}", number, len(entries))
@@ -162,14 +164,24 @@ def _evaluate(comparison: Comparison, told: Reporter, look: Callable[[], None]) 
             if comparison.root:
                 words += ["--root", comparison.root]
             report = _ask(words, look)
-            _keep(entry, checkpoint, Path(report["report"]))
+            _keep(comparison, entry, checkpoint, Path(report["report"]))
         except UserError as error:
             comparison.fail(entry, str(error))
         look()
 
 
-def _keep(entry: Entry, checkpoint: Path, report: Path) -> None:
+def _readable(entry: Entry) -> bool:
+    """Whether what was kept of an evaluation is whole."""
+    with suppress(UserError):
+        return entry.report is not None and len(entry.report.counts) > 0
+    return False
+
+
+def _keep(comparison: Comparison, entry: Entry, checkpoint: Path, report: Path) -> None:
     """Copy into the comparison what it shows of a model: the model itself may learn on, or be deleted."""
+    comparison.check_there()
+    ours = {sample.id for sample in comparison.dataset().samples(comparison.split)}
+    others = sum(sample_id not in ours for sample_id in load_report(report).counts.ids)
     with explain_disk_errors(entry.folder):
         entry.folder.mkdir(parents=True, exist_ok=True)
         if (run := entry.run) is None:
@@ -177,12 +189,17 @@ def _keep(entry: Entry, checkpoint: Path, report: Path) -> None:
         else:
             recipe = run.recipe_now.model_dump(mode="json")
             if (run.path / "metrics.csv").is_file():
-                shutil.copyfile(run.path / "metrics.csv", entry.folder / HISTORY)
+                _copy(run.path / "metrics.csv", entry.folder / HISTORY)
             write_json(entry.folder / TRAINING, _training(run))
         write_json(entry.folder / RECIPE, recipe)
-        write_json(entry.folder / CHECKPOINT, {"path": str(checkpoint)})
-        shutil.copyfile(report / COUNTS, entry.folder / COUNTS)
-        shutil.copyfile(report / DOCUMENT, entry.folder / DOCUMENT)  # last: with it the entry counts as evaluated
+        write_json(entry.folder / CHECKPOINT, {"path": str(checkpoint), "other_pictures": others})
+        _copy(report / COUNTS, entry.folder / COUNTS)
+        _copy(report / DOCUMENT, entry.folder / DOCUMENT)  # last: with it the entry counts as evaluated
+
+
+def _copy(source: Path, target: Path) -> None:
+    with replacing(target) as beside:
+        shutil.copyfile(source, beside)
 
 
 def _training(run: Run) -> dict[str, Any]:
@@ -234,7 +251,8 @@ def _pause(comparison: Comparison) -> None:
 def _ask(words: list[str], look: Callable[[], None]) -> dict[str, Any]:
     """The document of a verb, from a process of its own; `UserError` with its own reason where it fails."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = start([*words, "--json"], variables={"SEGMODELS_HOME": str(home())}, stdout=output, stderr=errors)
+        variables = {"SEGMODELS_HOME": str(home()), **WITH_PARENT}
+        process = start([*words, "--json"], variables=variables, stdout=output, stderr=errors)
         try:
             while process.poll() is None:
                 look()

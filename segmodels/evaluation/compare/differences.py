@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -52,41 +53,66 @@ class Differences:
 def compared_scores(entries: Sequence[Entry]) -> Compared:
     """Align what was counted in each picture over all entries that are evaluated.
 
-    The classes and the truth are those of the first of them. Entries without figures are no part of this.
+    Compared are those that most of them can be held against: with the same classes and, but for a tenth of the pictures
+    at most, the same pictures with the same truth. Entries without figures are no part of this.
     """
-    there: list[tuple[Entry, PictureCounts]] = []
-    classes: list[str] = []
     left_out: list[str] = []
+    there: list[_Counted] = []
     for entry in entries:
         if (report := entry.report if entry.state == "evaluated" else None) is None:
             continue
-        names = [row["name"] for row in report.document["classes"]]
         try:
-            counts = report.counts
+            there.append(_Counted(entry, tuple(row["name"] for row in report.document["classes"]), report.counts))
         except UserError as error:
             left_out.append(f"{entry.name}: {error}")
-            continue
-        classes = classes or names
-        if names != classes:
-            left_out.append(
-                f"{entry.name}: its classes are {', '.join(names)}, those of the others {', '.join(classes)}"
-            )
-        else:
-            there.append((entry, counts))
-    ids = _shared([counts.ids for _, counts in there])
-    seen = {sample_id for _, counts in there for sample_id in counts.ids}
-    truth: np.ndarray | None = None
+    if not there:
+        return Compared([], [], [], 0, left_out)
+    alike: dict[object, list[_Counted]] = {}
+    for one in there:
+        alike.setdefault((one.classes, frozenset(one.truth.items())), []).append(one)
+    kinds = list(alike.values())  # mostly a single one
+    norm = max(kinds, key=lambda kind: sum(len(other) for other in kinds if kind[0].unlike(other[0]) is None))[0]
+    reasons = {id(one): norm.unlike(kind[0]) for kind in kinds for one in kind}
+    fitting = [one for one in there if reasons[id(one)] is None]
+    left_out += [f"{one.name}: {reasons[id(one)]}" for one in there if reasons[id(one)]]
+    ids = _shared([one.counts.ids for one in fitting])
+    seen = {sample_id for one in fitting for sample_id in one.counts.ids}
     runs: dict[int, list[tuple[str, np.ndarray, np.ndarray | None]]] = {}
-    for entry, whole in there:
-        counts = whole.of(ids)
-        confusion = counts.confusion
-        true = confusion.sum(axis=2)
-        truth = true if truth is None else truth
-        if np.array_equal(true, truth):
-            runs.setdefault(entry.member, []).append((entry.name, confusion, counts.instances))
-        else:
-            left_out.append(f"{entry.name}: it was evaluated on another truth than the others: evaluate it again")
-    return Compared([_scores(each) for each in runs.values()], ids, classes, len(seen) - len(ids), left_out)
+    for one in fitting:
+        counts = one.counts.of(ids)
+        runs.setdefault(one.entry.member, []).append((one.entry.name, counts.confusion, counts.instances))
+    scores = [_scores(each) for each in runs.values()]
+    return Compared(scores, ids, list(norm.classes), len(seen) - len(ids), left_out)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """An entry with its classes and counts."""
+
+    entry: Entry
+    classes: tuple[str, ...]
+    counts: PictureCounts
+
+    @property
+    def name(self) -> str:
+        return f"{self.entry.name} (seed {self.entry.seed + 1})" if self.entry.seed else self.entry.name
+
+    @cached_property
+    def truth(self) -> dict[str, bytes]:
+        """The pixels of each class of every picture, by its id."""
+        true = self.counts.sums[..., 1]
+        return {sample_id: row.tobytes() for sample_id, row in zip(self.counts.ids, true, strict=True)}
+
+    def unlike(self, other: _Counted) -> str | None:
+        """Why another cannot be held against this one; None where it can."""
+        if self.classes != other.classes:
+            return f"its classes are {', '.join(other.classes)}, those of the others {', '.join(self.classes)}"
+        both = self.truth.keys() & other.truth.keys()
+        if len(both) < 0.9 * max(len(self.truth), len(other.truth)):
+            return "it was evaluated on other pictures than the others: those of the split that it was trained with"
+        if any(self.truth[sample_id] != other.truth[sample_id] for sample_id in both):
+            return "its truth is another than that of the others: at another size, or before masks were changed"
+        return None
 
 
 def real_differences(entries: Sequence[Entry], resamples: int = 10_000) -> Differences | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from segmodels.data.datasets import dataset_type, open_dataset
 from segmodels.errors import UserError
@@ -71,7 +72,7 @@ def model_members(models: Sequence[str], beside: Sequence[Member] = ()) -> list[
     Raises:
         UserError: a model that is not there.
     """
-    names = list(dict.fromkeys(name.strip() for name in models))
+    names = list(dict.fromkeys(_lasting(name.strip()) for name in models))
     specs = [read_spec(find_checkpoint(name)).architecture for name in names]
     networks = [_network(spec.name, spec.backbone) for spec in specs]
     taken = [*networks, *(member.name for member in beside)]
@@ -79,6 +80,12 @@ def model_members(models: Sequence[str], beside: Sequence[Member] = ()) -> list[
         Member(network if taken.count(network) == 1 else f"{network} ({name})", None, name, (None,))
         for network, name in zip(networks, names, strict=True)
     ]
+
+
+def _lasting(model: str) -> str:
+    """A model's name that means the same in another working directory: an id stays one, a path is made absolute."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if model and path.exists() else model
 
 
 def _network(architecture: str, backbone: str) -> str:

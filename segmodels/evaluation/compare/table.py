@@ -187,7 +187,9 @@ class _Result:
             return cls(entry, {}, "failed", "its report is damaged: evaluate it again")
         speed = entry.speed
         documents = {"report": report.document, "speed": speed, "training": entry.training}
-        said = [
+        others = entry.other_pictures
+        said = [f"evaluated on {others} pictures of its own split, which are not the others'"] if others else []
+        said += [
             f"{what}: {reason}"
             for what, reason in (("not timed", speed.get("error")), ("no ONNX Runtime", speed.get("onnx_error")))
             if reason
