@@ -152,7 +152,7 @@ class Predictor:
         """`UserError` where the model cannot see a picture in tiles."""
         if tiled and self.spec.input.mode == "resize":
             size = self.spec.input.size
-            raise UserError(f"{self.path} sees whole pictures, resized to {size} pixels: only a model of tiles can do so")
+            raise UserError(f"{self.path} sees whole pictures, resized to {size} pixels: leave tiled out")
 
     def _scores(self, image: np.ndarray, tiled: bool | None) -> np.ndarray | Callable[[], Bands]:
         self.check_tiled(tiled)
