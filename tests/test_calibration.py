@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from segmodels.evaluation import calibration
-from segmodels.evaluation.calibration import BINS, Calibration, confidence
+from segmodels.evaluation.calibration import BINS, Calibration, most_likely
 
 IGNORED = 255
 Example = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -46,7 +46,7 @@ def added(*parts: Example) -> Calibration:
 @pytest.mark.parametrize("classes", [1, 2, 3, 11, 40, 200])
 def test_confidence_is_the_highest_probability(classes: int) -> None:
     _, _, logits = example(classes, classes=classes)
-    found = confidence(logits)
+    found = most_likely(logits)[1]
     assert found.dtype == np.float32
     assert found.shape == logits.shape[:2]
     np.testing.assert_allclose(found, softmax(logits.astype(np.float64), axis=-1).max(-1), atol=1e-6)
@@ -55,23 +55,23 @@ def test_confidence_is_the_highest_probability(classes: int) -> None:
 
 def test_confidence_of_logits_that_are_extreme_or_laid_out_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     logits = np.array([[[1000, 0, -1000], [-1000, -1000, -1000], [-np.inf, 3, 3]]], np.float32)
-    np.testing.assert_allclose(confidence(logits), [[1, 1 / 3, 1 / 2]], atol=1e-6)
+    np.testing.assert_allclose(most_likely(logits)[1], [[1, 1 / 3, 1 / 2]], atol=1e-6)
     _, _, logits = example(0)
-    whole = confidence(logits)
+    whole = most_likely(logits)[1]
     mirrored = logits[:, ::-1]
     mirrored.flags.writeable = False
-    np.testing.assert_array_equal(confidence(mirrored), whole[:, ::-1])
-    np.testing.assert_array_equal(confidence(logits.astype(np.float64)), whole)
+    np.testing.assert_array_equal(most_likely(mirrored)[1], whole[:, ::-1])
+    np.testing.assert_array_equal(most_likely(logits.astype(np.float64))[1], whole)
     monkeypatch.setattr(calibration, "_BLOCK", 50)
-    np.testing.assert_allclose(confidence(logits), whole, atol=1e-6)
-    assert confidence(logits[:0]).shape == (0, 31)
+    np.testing.assert_allclose(most_likely(logits)[1], whole, atol=1e-6)
+    assert most_likely(logits[:0])[1].shape == (0, 31)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 30), st.integers(1, 6), st.sampled_from([0, 0.3, 1]))
 def test_bins_agree_with_numpy(seed: int, height: int, width: int, classes: int, ignored: float) -> None:
     truth, prediction, logits = example(seed, height, width, classes, ignored)
-    sure = confidence(logits)
+    sure = most_likely(logits)[1]
     figures = added((truth, prediction, sure)).figures()
     expected = list(slow_bins(truth, truth == prediction, sure))
     for number, (row, (pixels, mean, accuracy)) in enumerate(zip(figures["bins"], expected, strict=True)):
@@ -90,9 +90,9 @@ def test_bins_agree_with_numpy(seed: int, height: int, width: int, classes: int,
 
 def test_bands_are_the_whole() -> None:
     truth, prediction, logits = example(1)
-    whole = added((truth, prediction, confidence(logits)))
+    whole = added((truth, prediction, most_likely(logits)[1]))
     rows = [slice(0, 1), slice(1, 8), slice(8, 8), slice(8, 20)]
-    bands = added(*((truth[part], prediction[part], confidence(logits[part])) for part in rows))
+    bands = added(*((truth[part], prediction[part], most_likely(logits[part])[1]) for part in rows))
     np.testing.assert_array_equal(bands.pixels, whole.pixels)
     np.testing.assert_array_equal(bands.right, whole.right)
     np.testing.assert_allclose(bands.confidence, whole.confidence, rtol=1e-12)
@@ -148,7 +148,7 @@ def test_what_is_no_number_is_not_sure_at_all() -> None:
     logits = np.full((1, 2, 3), np.nan, np.float32)
     logits[0, 1] = [9, 0, 0]
     zeros = np.zeros((1, 2), np.uint8)
-    figures = added((zeros, zeros, confidence(logits))).figures()
+    figures = added((zeros, zeros, most_likely(logits)[1])).figures()
     assert figures["bins"][0] == {"low": 0, "high": 1 / 15, "pixels": 1, "confidence": 0, "accuracy": 1}
     assert figures["ece"] == pytest.approx(0.5, abs=1e-3)
 
@@ -165,3 +165,13 @@ def test_arrays_of_different_shapes() -> None:
     truth, prediction, logits = example(2)
     with pytest.raises(ValueError, match="must be of one shape"):
         Calibration().add(truth, prediction, logits)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 11, 40])
+def test_the_most_likely_class_is_the_first_of_the_highest(classes: int) -> None:
+    generator = np.random.default_rng(classes)
+    logits = generator.normal(size=(70, 90, classes)).astype(np.float32)
+    logits[:20] = generator.integers(0, 2, (20, 90, classes))  # many are equally likely
+    np.testing.assert_array_equal(most_likely(logits)[0], logits.argmax(axis=-1))
+    logits[3, 4, 1] = np.nan
+    assert most_likely(logits)[0][3, 4] == 0

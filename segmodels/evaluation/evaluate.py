@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from segmodels.data.dataset import IGNORE, SPLITS, ClassLabel, Dataset, Sample
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
 from segmodels.evaluation.boundary import boundary_counts, boundary_f1, boundary_iou, default_width
-from segmodels.evaluation.calibration import Calibration, confidence
+from segmodels.evaluation.calibration import Calibration, most_likely
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.evaluation.evaluated_data import evaluated_recipe
 from segmodels.evaluation.instances import FIGURES, dice, instance_figures
@@ -198,9 +199,9 @@ class _Tally:
         probabilities = np.empty((*truth.mask.shape, classes), np.float32)
 
         def count(rows: slice, logits: np.ndarray) -> None:
-            predicted[rows] = logits.argmax(axis=-1)
+            predicted[rows], sure = most_likely(logits)
             own.add(truth.mask[rows], predicted[rows])
-            self.calibration.add(truth.mask[rows], predicted[rows], confidence(logits))
+            self.calibration.add(truth.mask[rows], predicted[rows], sure)
             if classes:
                 probabilities[rows] = softmax(logits)
 
@@ -244,16 +245,27 @@ def _resized(
     examples = _usable(
         dataset, samples, reporter, lambda sample, image, truth: _Example(sample, image, truth, size, at), 2 * BATCH
     )
-    while batch := list(itertools.islice(examples, BATCH)):
-        pictures = np.stack([example.image for example in batch])
-        missing = BATCH - len(pictures)  # every pass of one shape, so that nothing is compiled twice
-        logits = predictor.logits(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
+
+    def count(batch: list[_Example], logits: np.ndarray) -> None:
         for example, scores in zip(batch, logits, strict=True):
             height, width = example.truth.mask.shape
-            with tally.picture(example.sample, example.truth) as count:
+            with tally.picture(example.sample, example.truth) as take:
                 for rows in bands(height, width * scores.shape[-1]):
-                    count(rows, resize_logits(scores, height, width, rows=rows))
-        yield float(loss_of(np.stack([example.small_mask for example in batch]), logits)), len(batch)
+                    take(rows, resize_logits(scores, height, width, rows=rows))
+
+    # A batch is counted while the next one goes through the network, which seldom keeps all cores busy.
+    with ThreadPoolExecutor(1, thread_name_prefix="count") as beside:
+        counting: Future[None] | None = None
+        while batch := list(itertools.islice(examples, BATCH)):
+            pictures = np.stack([example.image for example in batch])
+            missing = BATCH - len(pictures)  # every pass of one shape, so that nothing is compiled twice
+            logits = predictor.logits(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
+            if counting:
+                counting.result()
+            counting = beside.submit(count, batch, logits)
+            yield float(loss_of(np.stack([example.small_mask for example in batch]), logits)), len(batch)
+        if counting:
+            counting.result()
 
 
 def _native(
