@@ -19,6 +19,7 @@ from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
 from segmodels.evaluation.boundary import boundary_counts, boundary_f1, boundary_iou, default_width
 from segmodels.evaluation.calibration import Calibration, most_likely
+from segmodels.evaluation.compiled_loss import compiled_loss
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.evaluation.evaluated_data import evaluated_recipe
 from segmodels.evaluation.instances import FIGURES, dice, instance_figures
@@ -241,7 +242,7 @@ def _resized(
     reporter: Reporter,
 ) -> Iterator[tuple[float, int]]:
     """Count every picture, seen at the model's size; yields the loss of each batch and its pictures."""
-    size = predictor.spec.input.size
+    size, loss = predictor.spec.input.size, compiled_loss(loss_of)
     examples = _usable(
         dataset, samples, reporter, lambda sample, image, truth: _Example(sample, image, truth, size, at), 2 * BATCH
     )
@@ -263,7 +264,7 @@ def _resized(
             if counting:
                 counting.result()
             counting = beside.submit(count, batch, logits)
-            yield float(loss_of(np.stack([example.small_mask for example in batch]), logits)), len(batch)
+            yield loss(np.stack([example.small_mask for example in batch]), logits), len(batch)
         if counting:
             counting.result()
 
