@@ -68,8 +68,12 @@ def without_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FIRST_WORDS = {
-    "": "toy", "1_Browse": "240", "2_Train": "No run yet", "3_Compare": "runs to train", "4_Predict": "no trained model",
-}  # fmt: skip
+    "": "toy",
+    "1_Browse": "240",
+    "2_Train": "No run yet",
+    "3_Compare": "runs to train",
+    "4_Predict": "no trained model",
+}
 
 
 @pytest.mark.parametrize("page", list(FIRST_WORDS))
