@@ -32,6 +32,11 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
+def own_words(lines: Sequence[str]) -> list[str]:
+    """Of what a verb wrote to standard error, the lines that explain a mistake, without the program's name."""
+    return [line.removeprefix("segmodels: ") for line in lines if line.startswith("segmodels: ")]
+
+
 def start(words: Sequence[str], *, variables: dict[str, str] | None = None, **streams: Any) -> subprocess.Popen:
     """Start `python -m segmodels WORDS`, which reads nothing from standard input.
 

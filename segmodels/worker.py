@@ -27,7 +27,7 @@ from segmodels.engines import chosen_engine
 from segmodels.errors import UserError
 from segmodels.files import read_json, write_json
 from segmodels.home import home
-from segmodels.process import WITHOUT_GPU, start
+from segmodels.process import WITHOUT_GPU, own_words, start
 
 #: Seconds that a process may take, and one that trains.
 LIMIT, TRAINING_LIMIT = 120.0, 300.0
@@ -206,8 +206,7 @@ def _run(job: _Job, words: list[str]) -> Any:
     hearing.join(timeout=5)  # longer only where a child of the process, which outlived it, holds the pipe
     if process.returncode:
         said = list(job.said)
-        own = [line.removeprefix("segmodels: ") for line in said if line.startswith("segmodels: ")]
-        raise UserError((own or said or [f"the worker ended with exit code {process.returncode}"])[-1])
+        raise UserError((own_words(said) or said or [f"the worker ended with exit code {process.returncode}"])[-1])
     try:
         return json.loads(output)
     except ValueError:

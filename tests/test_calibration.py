@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from segmodels.evaluation import calibration
-from segmodels.evaluation.calibration import BINS, Calibration, most_likely
+from segmodels.evaluation.calibration import BINS, Calibration
+from segmodels.prediction import most_likely as prediction
+from segmodels.prediction.most_likely import most_likely
 
 IGNORED = 255
 Example = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -62,7 +63,7 @@ def test_confidence_of_logits_that_are_extreme_or_laid_out_otherwise(monkeypatch
     mirrored.flags.writeable = False
     np.testing.assert_array_equal(most_likely(mirrored)[1], whole[:, ::-1])
     np.testing.assert_array_equal(most_likely(logits.astype(np.float64))[1], whole)
-    monkeypatch.setattr(calibration, "_BLOCK", 50)
+    monkeypatch.setattr(prediction, "_BLOCK", 50)
     np.testing.assert_allclose(most_likely(logits)[1], whole, atol=1e-6)
     assert most_likely(logits[:0])[1].shape == (0, 31)
 

@@ -79,8 +79,5 @@ def _intervals(entries: Sequence[Entry], score: Column) -> dict[str, tuple[float
     """By model; none of figures that are not resampled, or where the models cannot be compared."""
     with suppress(UserError):
         if (found := found_differences(entries)) and score.key in found.bootstrap.figures:
-            boot = found.bootstrap
-            column = boot.figures.index(score.key)
-            ends = zip(boot.low[:, column].tolist(), boot.high[:, column].tolist(), strict=True)
-            return dict(zip(boot.models, ends, strict=True))
+            return {name: (low, high) for name, _, low, high in found.bootstrap.intervals(score.key)}
     return {}

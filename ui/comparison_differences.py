@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 
 from segmodels.evaluation.compare.bootstrap import Bootstrap, Pair, higher_is_better
@@ -56,12 +55,7 @@ def differences_view(comparison: Comparison, entries: Sequence[Entry]) -> None:
 
 def interval_points(boot: Bootstrap, figure: str) -> list[Point]:
     """The models that have a figure, best first, each with its interval."""
-    column = boot.figures.index(figure)
-    found = [
-        Point(name, float(boot.values[row, column]), float(boot.low[row, column]), float(boot.high[row, column]))
-        for row, name in enumerate(boot.models)
-        if np.isfinite(boot.values[row, column])
-    ]
+    found = [Point(*interval) for interval in boot.intervals(figure) if math.isfinite(interval.value)]
     return sorted(found, key=lambda point: point.score, reverse=higher_is_better(figure))
 
 

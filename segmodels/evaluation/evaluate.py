@@ -18,15 +18,16 @@ from segmodels.data.dataset import IGNORE, SPLITS, ClassLabel, Dataset, Sample
 from segmodels.data.images import resize_image, resize_mask
 from segmodels.errors import UserError, choose
 from segmodels.evaluation.boundary import boundary_counts, boundary_f1, boundary_iou, default_width
-from segmodels.evaluation.calibration import Calibration, most_likely
+from segmodels.evaluation.calibration import Calibration
 from segmodels.evaluation.compiled_loss import compiled_loss
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.evaluation.evaluated_data import evaluated_recipe
-from segmodels.evaluation.instances import FIGURES, dice, instance_figures
+from segmodels.evaluation.instances import MeanFigures, dice, instance_figures
 from segmodels.evaluation.picture_counts import PictureCounts
 from segmodels.evaluation.reports import report_folder, save_report
 from segmodels.hub.checkpoint import SPEC
 from segmodels.prediction.masks import foreground
+from segmodels.prediction.most_likely import most_likely
 from segmodels.prediction.postprocess import instance_map
 from segmodels.prediction.predictor import Predictor, softmax
 from segmodels.prediction.resize import bands, resize_logits
@@ -128,7 +129,7 @@ def evaluate(
         **tally.confusion.figures(),
         "classes": _by_class(tally.confusion, outlines, predictor.labels),
         "confusion_matrix": tally.confusion.counts.tolist(),
-        "instances": _mean_instances(tally.counts),
+        "instances": tally.instances.figures(),
         "images_per_second": images / (time.perf_counter() - began),
         "mse": tally.confusion.mean_squared_error(),
         "boundary": {
@@ -154,12 +155,6 @@ def _by_class(confusion: ConfusionMatrix, outlines: np.ndarray, labels: tuple[Cl
         row["boundary_iou"] = None if np.isnan(iou) else iou
         row["boundary_f1"] = None if np.isnan(f1) else f1
     return rows
-
-
-def _mean_instances(counts: PictureCounts) -> dict[str, float] | None:
-    if (figures := counts.instances) is None:
-        return None
-    return dict(zip(FIGURES, figures.mean(axis=0).tolist(), strict=True))
 
 
 def _mean(values: np.ndarray) -> float | None:
@@ -190,6 +185,7 @@ class _Tally:
         self.stored = stored
         self.confusion = ConfusionMatrix(len(labels))
         self.calibration = Calibration()
+        self.instances = MeanFigures()
         self.counts = PictureCounts(len(labels))
 
     @contextmanager
@@ -215,6 +211,7 @@ class _Tally:
             figures = instance_figures(truth.instances, instance_map(probabilities, self.labels), ignore=ignore)
             # Dice is that of the mask, as it is drawn: objects have lost what was too small to be one.
             figures["dice"] = dice(np.isin(truth.mask, things), np.isin(predicted, things), ignore=ignore)
+            self.instances.add(figures)
         self.confusion.counts += own.counts
         self.counts.add(sample.id, own.counts, outlines, figures)
         if self.stored:

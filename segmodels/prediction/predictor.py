@@ -17,6 +17,7 @@ from segmodels.data.images import read_image, resize_image, rgb
 from segmodels.errors import UserError
 from segmodels.hub.checkpoint import load_checkpoint
 from segmodels.prediction import masks
+from segmodels.prediction.most_likely import most_likely
 from segmodels.prediction.resize import bands, resize_logits
 from segmodels.prediction.tiling import tiled_logits
 from segmodels.training.runs import find_checkpoint
@@ -66,8 +67,7 @@ class Result:
         shape = self.image.shape[:2]
         mask, confidence = np.empty(shape, np.uint8), np.empty(shape, np.float32)
         for rows, logits in self.bands():
-            mask[rows] = logits.argmax(axis=-1)
-            confidence[rows] = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1)
+            mask[rows], confidence[rows] = most_likely(logits)
         return mask, confidence
 
     @cached_property

@@ -117,15 +117,12 @@ def _differences(page: Page, entries: Sequence[Entry]) -> None:
     if found.pictures_left_out:
         page.note(f"{found.pictures_left_out:,} pictures that only some were evaluated on are left out.")
     boot = found.bootstrap
-    place, pairs = boot.figures.index(RANKED_BY), boot.pairs(RANKED_BY)
-    values = [float(value) for value in boot.values[:, place]]
+    found_between, pairs = boot.intervals(RANKED_BY), boot.pairs(RANKED_BY)
+    values = [interval.value for interval in found_between]
     different = [(pair.first, pair.second) for pair in pairs if pair.different]
     behind = letters(boot.models, values, different) if len(boot.models) > 1 else {}
-    order = sorted(range(len(values)), key=lambda each: -values[each] if values[each] == values[each] else 1)
-    intervals = [
-        Interval(boot.models[i], values[i], boot.low[i, place], boot.high[i, place], behind.get(boot.models[i], ""))
-        for i in order
-    ]
+    found_between.sort(key=lambda each: -each.value if each.value == each.value else 1)
+    intervals = [Interval(*interval, behind.get(interval.name, "")) for interval in found_between]
     title = f"Mean IoU with its {100 * boot.level:g} % interval, {found.pictures:,} pictures"
     caption = "Models that share a letter cannot be told apart." if behind else ""
     page.figures(

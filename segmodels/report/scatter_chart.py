@@ -42,8 +42,8 @@ def scatter_chart(points: Sequence[Point], *, title: str, across: str, up: str) 
     if there:
         plot = _Plot.of(there)
         _axes(root, plot, across, up)
-        ends = pareto_front([x for x, _ in there], [y for _, y in there])
-        best = sorted({(plot.x(x), plot.y(y)) for (x, y), on in zip(there, ends, strict=True) if on})
+        on_front = zip(costs, scores, front, strict=True)
+        best = sorted({(plot.x(x), plot.y(y)) for x, y, on in on_front if on and x is not None and y is not None})
         if len(best) > 1:
             steps = "".join(f"H{short(x)}V{short(y)}" for x, y in best[1:])
             path = f"M{short(best[0][0])} {short(best[0][1])}{steps}"

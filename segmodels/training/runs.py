@@ -16,17 +16,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from segmodels.data.datasets import DATASETS, portable_name
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json, slug, sweep, user_path, whole, write_json
+from segmodels.files import explain_disk_errors, read_json, slug, user_path, whole, write_json
 from segmodels.home import home
 from segmodels.recipe import Recipe
 from segmodels.training.changes import changes_of, in_force, wanted_change
 from segmodels.training.queue import leave, waiting, withdraw
 from segmodels.training.rows import Row, read_rows
-from segmodels.training.tickets import START_GRACE, is_held
+from segmodels.training.tickets import START_GRACE, holding, is_held
 
 #: States in which a trainer should be alive; if its lock is free it was interrupted.
 ALIVE = ("queued", "running")
@@ -268,17 +266,8 @@ class Run:
         """
         if not self.path.is_dir():  # which the lock would make again
             raise UserError(f"there is no run {self.id} any more")
-        lock = FileLock(self.path / "lock")
-        try:
-            with explain_disk_errors(self.path):
-                lock.acquire(timeout=2)  # longer than a look by `locked` takes
-        except Timeout:
-            raise UserError(f"run {self.id} is already being trained by another process") from None
-        try:
-            sweep(self.path)
+        with holding(self.path, f"run {self.id} is already being trained by another process"):
             yield
-        finally:
-            lock.release()
 
     def locked(self) -> bool:
         """Whether a trainer holds the run."""

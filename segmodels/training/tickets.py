@@ -17,7 +17,7 @@ from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json, write_json
+from segmodels.files import explain_disk_errors, read_json, sweep, write_json
 from segmodels.home import home
 
 try:
@@ -95,6 +95,26 @@ class Ticket:
 
 def queue_folder() -> Path:
     return home() / "queue"
+
+
+@contextmanager
+def holding(folder: Path, taken: str) -> Iterator[None]:
+    """Hold the file `lock` of a folder for this process, without what killed processes left half-written there.
+
+    Args:
+        taken: what the `UserError` says where another process holds it.
+    """
+    lock = FileLock(folder / "lock")
+    try:
+        with explain_disk_errors(folder):
+            lock.acquire(timeout=2)  # longer than a look by `is_held` takes
+    except Timeout:
+        raise UserError(taken) from None
+    try:
+        sweep(folder)
+        yield
+    finally:
+        lock.release()
 
 
 def is_held(path: str | Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -58,6 +59,15 @@ class Pair:
     different: bool
 
 
+class Interval(NamedTuple):
+    """A model's figure between the ends of its interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """Figures of every model, how sure they are, and which models differ.
@@ -79,6 +89,12 @@ class Bootstrap:
     spread: np.ndarray
     level: float
     resampled: np.ndarray = field(repr=False)
+
+    def intervals(self, figure: str) -> list[Interval]:
+        """Each model's figure between the ends of its interval, in the order of `models`; `UserError` as `pairs`."""
+        column = self.figures.index(choose("figure", figure, self.figures))
+        columns = [values[:, column].tolist() for values in (self.values, self.low, self.high)]
+        return [Interval(*row) for row in zip(self.models, *columns, strict=True)]
 
     def pairs(self, figure: str) -> list[Pair]:
         """Compare all models two by two, in the order of `models`; `UserError` for a figure that there is not."""

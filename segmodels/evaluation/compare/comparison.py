@@ -16,19 +16,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError, choose
 from segmodels.evaluation.evaluated_data import evaluated_recipe
 from segmodels.evaluation.reports import COUNTS, DOCUMENT, Report, load_report
-from segmodels.files import explain_disk_errors, read_json, replacing, slug, sweep, write_json
+from segmodels.files import explain_disk_errors, read_json, replacing, slug, write_json
 from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec
 from segmodels.training.rows import Row, read_rows
 from segmodels.training.runs import Run, find_checkpoint, is_run, runs_folder
-from segmodels.training.tickets import START_GRACE, is_held
+from segmodels.training.tickets import START_GRACE, holding, is_held
 
 #: The files of a comparison, and of each of its results.
 FILE, STATUS, REQUEST = "comparison.json", "status.json", "request.json"
@@ -314,17 +312,8 @@ class Comparison:
     def lock(self) -> Iterator[None]:
         """Conduct it in this process; `UserError` where another does."""
         self.check_there()
-        lock = FileLock(self.path / "lock")
-        try:
-            with explain_disk_errors(self.path):
-                lock.acquire(timeout=2)
-        except Timeout:
-            raise UserError(f"comparison {self.id} is conducted by another process already") from None
-        try:
-            sweep(self.path)
+        with holding(self.path, f"comparison {self.id} is conducted by another process already"):
             yield
-        finally:
-            lock.release()
 
     def locked(self) -> bool:
         return is_held(self.path / "lock")

@@ -35,7 +35,7 @@ from segmodels.evaluation.reports import COUNTS, DOCUMENT, load_report
 from segmodels.files import explain_disk_errors, replacing, write_json
 from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec
-from segmodels.process import WITH_PARENT, start
+from segmodels.process import WITH_PARENT, own_words, start
 from segmodels.recipe import Recipe
 from segmodels.training.launch import launch, queue_forgotten, relaunch, revive
 from segmodels.training.reporter import Reporter
@@ -131,12 +131,11 @@ def _train(comparison: Comparison, devices: str | None, told: Reporter, look: Ca
         except UserError as error:
             comparison.fail(entry, str(error))
         look()
+    runs = len(_own(comparison))
     while going := [entry for entry in _own(comparison) if entry.run and entry.run.state in RUN_ALIVE]:
         revive()
-        entries = _own(comparison)
         first = next((entry for entry in going if entry.state == "training"), going[0])
-        done = len(entries) - len(going)
-        _say(comparison, told, f"training {first.name}: {first.said}", done, len(entries))
+        _say(comparison, told, f"training {first.name}: {first.said}", runs - len(going), runs)
         look()
         time.sleep(LOOK)
 
@@ -264,7 +263,7 @@ def _ask(words: list[str], look: Callable[[], None]) -> dict[str, Any]:
         errors.seek(0)
         if process.returncode:
             lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-            own = [line.removeprefix("segmodels: ") for line in lines if line.startswith("segmodels: ")]
+            own = own_words(lines)
             killed = "its process was killed, as where memory is short"
             raise UserError((own or ([killed] if process.returncode < 0 else lines) or ["its process failed"])[-1])
         try:

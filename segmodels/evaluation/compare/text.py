@@ -56,19 +56,7 @@ def _differences(found: Differences) -> dict[str, Any]:
     return {
         "pictures": found.pictures,
         "left_out": found.left_out,
-        "intervals": {
-            figure: [
-                {"name": name, "value": value, "low": low, "high": high}
-                for name, value, low, high in zip(
-                    boot.models,
-                    boot.values[:, place].tolist(),
-                    boot.low[:, place].tolist(),
-                    boot.high[:, place].tolist(),
-                    strict=True,
-                )
-            ]
-            for place, figure in enumerate(boot.figures)
-        },
+        "intervals": {figure: [interval._asdict() for interval in boot.intervals(figure)] for figure in boot.figures},
         "pairs": {figure: [vars(pair) for pair in boot.pairs(figure)] for figure in boot.figures},
     }
 
@@ -96,22 +84,12 @@ def comparison_text(comparison: Comparison, rows: Table, found: Differences | No
 
 def _told_apart(found: Differences) -> str:
     boot = found.bootstrap
-    place = boot.figures.index(FIGURE)
-    pairs = boot.pairs(FIGURE)
-    intervals = [
-        {"model": name, "mean IoU": value, "95 % from": low, "to": high}
-        for name, value, low, high in zip(
-            boot.models,
-            boot.values[:, place].tolist(),
-            boot.low[:, place].tolist(),
-            boot.high[:, place].tolist(),
-            strict=True,
-        )
-    ]
-    different = {(pair.first, pair.second) for pair in pairs if pair.different}
-    together = groups(boot.models, boot.values[:, place], different)
+    found_between = sorted(boot.intervals(FIGURE), key=lambda interval: -interval.value)
+    different = {(pair.first, pair.second) for pair in boot.pairs(FIGURE) if pair.different}
+    together = groups([each.name for each in found_between], [each.value for each in found_between], different)
     alike = "\n".join(f"  {', '.join(names)}" for names in together)
-    shown = table(sorted(intervals, key=lambda row: -row["mean IoU"]), ["model", "mean IoU", "95 % from", "to"])
+    columns = ["model", "mean IoU", "95 % from", "to"]
+    shown = table([dict(zip(columns, each, strict=True)) for each in found_between], columns)
     return f"{shown}\n\nmodels that {found.pictures} pictures cannot tell apart, best first:\n{alike}"
 
 
