@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.timing import peak_bytes, run_json
 
-TURNS, SIZE = 5, 224
+TURNS, SIZE = 9, 224
 
 
 def main() -> None:

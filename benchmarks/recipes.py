@@ -1,14 +1,18 @@
-"""`python -m benchmarks.recipes [RECIPE …]`: the recipes that have a name, on the data at hand.
+"""`python -m benchmarks.recipes [--minutes M] [RECIPE …]`: the recipes that have a name, on the data at hand.
 
 Trains each, or those named, evaluates it on the test split, and prints a table; beside the `classic-…` recipes stands
 what the system published whose settings they are, on what data, and what differs here. The runs are kept in
 `SEGMODELS_HOME` under the names of their recipes: what is done is not done again, and what was interrupted goes on. All
-of them together take days on a CPU.
+of them together take days on a CPU: with `--minutes` each is stopped after so many, and the table says after how many
+of its epochs; the same command with more minutes goes on.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import segmodels
 from segmodels.errors import UserError, choose
@@ -18,34 +22,41 @@ from segmodels.training.runs import Run, is_run, runs_folder
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or list(NAMED_RECIPES)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes")
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE")
+    parser.add_argument("--minutes", type=float, help="stop each after so many minutes of training")
+    given = parser.parse_args()
+    chosen = given.recipes or list(NAMED_RECIPES)
     pictures = "pictures here: training, validation, test"
-    columns = ("recipe", "published, and on what", "here, on the test split", pictures, "minutes", "what differs")
+    columns = (
+        "recipe",
+        "published, and on what",
+        "here, on the test split",
+        pictures,
+        "epochs",
+        "minutes",
+        "what differs",
+    )
     print(f"| {' | '.join(columns)} |")
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
     for name in chosen:
         try:
-            print(_row(choose("recipe", name, list(NAMED_RECIPES))), flush=True)
+            print(_row(choose("recipe", name, list(NAMED_RECIPES)), given.minutes), flush=True)
         except UserError as error:  # data or weights that are not there
-            print(f"| `{name}` | | {error} | | | |", flush=True)
+            print(f"| `{name}` | | {error} | | | | |", flush=True)
 
 
-def _row(name: str) -> str:
+def _row(name: str, minutes: float | None) -> str:
     path, terminal = runs_folder() / name, Terminal()
     try:
-        if not is_run(path):
-            run = segmodels.train(named_recipe(name), run_dir=path, reporter=terminal)
-        elif (run := Run(path)).state != "finished":
-            run = segmodels.train(resume=run, reporter=terminal)
+        run = _trained(name, Run(path) if is_run(path) else None, minutes, terminal)
         report = segmodels.evaluate(run.best, split="test", reporter=terminal)
     finally:
         terminal.close()
-    if run.state != "finished":
-        raise UserError(f"{run.state} after {run.status().get('epoch', 0)} epochs: the same command goes on")
     dataset, status = run.recipe.dataset(), run.status()
     counts = [f"{len(dataset.samples(split)):,}" for split in ("train", "validation", "test")]
     tiles = f" ({status['images']:,} tiles)" if run.recipe.tiling else ""
-    minutes = sum(float(row["seconds"]) for row in run.history()) / 60
+    taken = sum(float(row["seconds"]) for row in run.history()) / 60
     figures = {"loss": report["loss"], "accuracy": report["pixel_accuracy"], "mean IoU": report["mean_iou"]}
     objects = report["instances"] or {}
     figures |= {"Dice": objects.get("dice", report["mean_dice"])} | ({"AJI": objects["aji"]} if objects else {})
@@ -56,7 +67,41 @@ def _row(name: str) -> str:
     found = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
     counted = f"{counts[0]}{tiles}, {counts[1]}, {counts[2]}"
     published = f"{row.published}; {row.used}" if row.published else ""
-    return f"| `{name}` | {published} | {found} | {counted} | {minutes:.0f} | {row.differs} |"
+    epochs = f"{status['epoch']} of {run.recipe.epochs}"
+    return f"| `{name}` | {published} | {found} | {counted} | {epochs} | {taken:.0f} | {row.differs} |"
+
+
+def _trained(name: str, run: Run | None, minutes: float | None, terminal: Terminal) -> Run:
+    """The run of a recipe, trained to its end or until its minutes were over."""
+    if run is None:
+        run = Run.create(named_recipe(name), runs_folder() / name)
+    before = sum(float(row["seconds"]) for row in run.history()) / 60
+    if run.state == "finished" or (minutes is not None and run.has_best and before >= minutes):
+        return run
+    with _stopped_after(run, None if minutes is None else max(minutes - before, 1)):
+        if run.was_made_only():
+            segmodels.train(run.recipe, run_dir=run.path, reporter=terminal)
+        else:
+            segmodels.train(resume=run, reporter=terminal)
+    if run.state != "finished" and not (minutes and run.has_best):
+        raise UserError(f"{run.state} after {run.status().get('epoch', 0)} epochs: the same command goes on")
+    return run
+
+
+@contextmanager
+def _stopped_after(run: Run, minutes: float | None) -> Iterator[None]:
+    def stop() -> None:
+        with suppress(UserError):  # it has ended by itself
+            run.request("stop")
+
+    timer = threading.Timer(0 if minutes is None else 60 * minutes, stop)
+    timer.daemon = True
+    if minutes is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 if __name__ == "__main__":

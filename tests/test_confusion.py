@@ -112,6 +112,18 @@ def test_counts_do_not_overflow_with_many_classes() -> None:
     assert confusion.counts.dtype == np.int64
 
 
+@pytest.mark.parametrize("classes", [1, 2, 15, 16])
+def test_a_large_picture_is_counted_in_full(classes: int) -> None:
+    """More pixels than are counted at once, on both sides of as many classes as have their pairs in a uint8."""
+    random = np.random.default_rng(classes)
+    truth, prediction = (random.integers(0, classes, (301, 333), dtype=np.uint8) for _ in range(2))
+    truth[random.random(truth.shape) < 0.2] = 255
+    confusion, counted = ConfusionMatrix(classes), truth != 255
+    confusion.add(truth, prediction)
+    expected = metrics.confusion_matrix(truth[counted], prediction[counted], labels=range(classes))
+    np.testing.assert_array_equal(confusion.counts, expected)
+
+
 def test_a_matrix_goes_on_from_stored_counts() -> None:
     stored = np.arange(16).reshape(4, 4)
     confusion = ConfusionMatrix(CLASSES, stored)

@@ -100,7 +100,7 @@ def test_the_report_has_the_keys_of_the_design_in_order(predictor: Predictor, ti
     assert report["f1"] == pytest.approx(2 * p * r / (p + r))
 
 
-@pytest.mark.parametrize("text", ["cross_entropy+dice", "border_cross_entropy+0.1*boundary"])
+@pytest.mark.parametrize("text", ["cross_entropy+dice", "lovasz", "border_cross_entropy+0.1*boundary"])
 def test_the_loss_is_the_recipes(text: str, tiny_run: Run, tmp_path: Path) -> None:
     """Also one that needs maps of the masks, in which the pets' class 1 is the background."""
     folder = tmp_path / "checkpoint"

@@ -29,6 +29,7 @@ class LossRow:
         target: makes what the loss needs beside the masks: of masks uint8 `(batch, height, width)` and the number of
             classes a float32 array `(batch, height, width)` or `(batch, height, width, classes)`. In NumPy, so that
             threads can do it while the network computes.
+        sorts: whether it sorts the pixels: then it is slower on a CPU where XLA compiled it, as all others are faster.
     """
 
     function: Callable[..., Any]
@@ -36,6 +37,7 @@ class LossRow:
     description: str
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     target: Callable[..., Any] | None = None
+    sorts: bool = False
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
@@ -110,6 +112,7 @@ LOSSES: dict[str, LossRow] = {
         lovasz,
         paper="Berman et al. 2018, The Lovász-Softmax loss, arXiv:1705.08790",
         description="the nearest to the mean IoU itself; good for the last epochs, slower than the others",
+        sorts=True,
     ),
     "l1": LossRow(
         l1,
