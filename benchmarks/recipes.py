@@ -79,7 +79,7 @@ def _trained(name: str, run: Run | None, minutes: float | None, terminal: Termin
     if run.state == "finished" or (minutes is not None and run.has_best and before >= minutes):
         return run
     with _stopped_after(run, None if minutes is None else max(minutes - before, 1)):
-        if run.was_made_only():
+        if run.was_made_only:
             segmodels.train(run.recipe, run_dir=run.path, reporter=terminal)
         else:
             segmodels.train(resume=run, reporter=terminal)
