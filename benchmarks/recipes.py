@@ -47,9 +47,9 @@ def main() -> None:
 
 
 def _row(name: str, minutes: float | None) -> str:
-    path, terminal = runs_folder() / name, Terminal()
+    terminal = Terminal()
     try:
-        run = _trained(name, Run(path) if is_run(path) else None, minutes, terminal)
+        run = _trained(name, minutes, terminal)
         report = segmodels.evaluate(run.best, split="test", reporter=terminal)
     finally:
         terminal.close()
@@ -71,18 +71,18 @@ def _row(name: str, minutes: float | None) -> str:
     return f"| `{name}` | {published} | {found} | {counted} | {epochs} | {taken:.0f} | {row.differs} |"
 
 
-def _trained(name: str, run: Run | None, minutes: float | None, terminal: Terminal) -> Run:
+def _trained(name: str, minutes: float | None, terminal: Terminal) -> Run:
     """The run of a recipe, trained to its end or until its minutes were over."""
-    if run is None:
-        run = Run.create(named_recipe(name), runs_folder() / name)
-    before = sum(float(row["seconds"]) for row in run.history()) / 60
-    if run.state == "finished" or (minutes is not None and run.has_best and before >= minutes):
+    run = Run(runs_folder() / name)
+    begun = is_run(run.path)
+    before = sum(float(row["seconds"]) for row in run.history()) / 60 if begun else 0.0
+    if begun and (run.state == "finished" or (minutes is not None and run.has_best and before >= minutes)):
         return run
     with _stopped_after(run, None if minutes is None else max(minutes - before, 1)):
-        if run.was_made_only:
-            segmodels.train(run.recipe, run_dir=run.path, reporter=terminal)
-        else:
+        if begun:
             segmodels.train(resume=run, reporter=terminal)
+        else:
+            segmodels.train(named_recipe(name), run_dir=run.path, reporter=terminal)
     if run.state != "finished" and not (minutes and run.has_best):
         raise UserError(f"{run.state} after {run.status().get('epoch', 0)} epochs: the same command goes on")
     return run

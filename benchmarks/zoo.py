@@ -86,7 +86,7 @@ def measure(name: str, backbone: str, options: dict[str, Any]) -> dict[str, Any]
 
     from segmodels.models.build import build
     from segmodels.models.summary import summarise
-    from segmodels.prediction.predictor import _compiled
+    from segmodels.prediction.engines.keras_engine import compiled
     from segmodels.recipe import Recipe
     from segmodels.training.losses import make_loss
     from segmodels.training.step import make_step
@@ -96,7 +96,7 @@ def measure(name: str, backbone: str, options: dict[str, Any]) -> dict[str, Any]
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (BATCH, SIZE, SIZE, 3), dtype=np.uint8)
     masks = generator.integers(0, CLASSES, (BATCH, SIZE, SIZE), dtype=np.uint8)
-    predict = _compiled(model)
+    predict = compiled(model)
     one = median_seconds(lambda: np.asarray(predict(images[:1])), PREDICTIONS)
     step = make_step(model, make_loss("cross_entropy"), Recipe(data="toy-pets"))
     batch = median_seconds(lambda: float(step.train(images, masks, (), 1e-3).loss), STEPS)

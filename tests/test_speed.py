@@ -30,6 +30,7 @@ from segmodels.hub.checkpoint import (
 )
 from segmodels.hub.onnx_model import onnx_file, onnx_logits, onnx_session
 from segmodels.prediction import speed
+from segmodels.prediction.engines.keras_engine import compiled
 from segmodels.prediction.predictor import Predictor
 from segmodels.prediction.speed import measure_speed
 from segmodels.training.reporter import Reporter
@@ -182,15 +183,15 @@ def test_a_file_for_another_size_is_not_used(exported: tuple[Path, Path], checkp
 def test_a_file_that_answers_otherwise_is_not_kept(
     checkpoint: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logits = Predictor.logits
+    def moved(model: Any) -> Any:
+        def forward(images: np.ndarray) -> np.ndarray:
+            found = compiled(model)(images).copy()
+            found[0, 3, 5, 1] += 0.01 * np.ptp(found)  # of one pixel
+            return found
 
-    def moved(self: Predictor, images: np.ndarray) -> np.ndarray:
-        found = logits(self, images)
-        found = found.copy()
-        found[0, 3, 5, 1] += 0.01 * np.ptp(found)  # of one pixel
-        return found
+        return forward
 
-    monkeypatch.setattr(Predictor, "logits", moved)
+    monkeypatch.setattr("segmodels.prediction.engines.keras_engine.compiled", moved)
     with pytest.raises(UserError, match=r"answers otherwise than Keras, by 0\.01 of the logits' range"):
         onnx_file(checkpoint)
     assert not list(home.rglob("*.onnx*"))

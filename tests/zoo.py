@@ -245,11 +245,11 @@ def save(model: keras.Model, name: str, backbone: str, folder: Path, images: np.
 def load_all(folder: Path) -> None:
     """Load every checkpoint below a folder and write what it answers beside it."""
     from segmodels.hub.checkpoint import load_checkpoint
-    from segmodels.prediction.predictor import _compiled
+    from segmodels.prediction.engines.keras_engine import compiled
 
     for spec in sorted(folder.glob("*/segmodels.json")):
         model, _ = load_checkpoint(spec.parent)
-        np.save(spec.parent / "found.npy", np.asarray(_compiled(model)(np.load(spec.parent / "images.npy"))))
+        np.save(spec.parent / "found.npy", np.asarray(compiled(model)(np.load(spec.parent / "images.npy"))))
         keras.backend.clear_session()
 
 

@@ -29,8 +29,9 @@ from segmodels.hub.checkpoint import SPEC
 from segmodels.prediction.masks import foreground
 from segmodels.prediction.most_likely import most_likely
 from segmodels.prediction.postprocess import instance_map
-from segmodels.prediction.predictor import Predictor, softmax
+from segmodels.prediction.predictor import Predictor
 from segmodels.prediction.resize import bands, resize_logits
+from segmodels.prediction.softmax import softmax
 from segmodels.prediction.stored import StoredPredictions
 from segmodels.training.losses import Loss, make_loss
 from segmodels.training.reporter import Reporter
@@ -90,7 +91,7 @@ def evaluate(
     choose("comparison size", at, ("native", "model"))
     if boundary_width is not None and boundary_width < 1:
         raise UserError(f"the boundary width is {boundary_width}: give a number of pixels, 1 or more")
-    predictor = model if isinstance(model, Predictor) else Predictor(model)
+    predictor = model if isinstance(model, Predictor) else Predictor(model, engine="keras")
     if tiled is not None:
         predictor.check_tiled(tiled)
     recipe = evaluated_recipe(predictor.path, predictor.spec.recipe, data, root)

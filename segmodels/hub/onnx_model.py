@@ -11,6 +11,7 @@ import importlib
 import os
 import warnings
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,13 @@ from segmodels.data.disk import locked, make_folder
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, replacing, state_of, sweep, whole
 from segmodels.home import home
-from segmodels.hub.checkpoint import SPEC, WEIGHTS, read_spec
-from segmodels.prediction.predictor import Predictor
+from segmodels.hub.checkpoint import SPEC, WEIGHTS, load_checkpoint, read_spec
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import find_checkpoint
 
 if TYPE_CHECKING:
     from segmodels.backend import keras
+    from segmodels.prediction.predictor import Predictor
 
 #: What the file is called in a checkpoint directory.
 ONNX = "model.onnx"
@@ -64,12 +65,10 @@ def onnx_file(model: str | Path | Predictor, *, reporter: Reporter | None = None
         UserError: no such model, or a damaged one; a package or TensorFlow is missing; a network that has no form in
             ONNX, or whose file answers otherwise than Keras.
     """
-    folder = whole(model.path if isinstance(model, Predictor) else find_checkpoint(model))
-    beside = folder / ONNX
-    if beside.is_file() and _named_weights(beside) == _weights_name(folder):
-        return beside
-    if (kept := _kept(folder)).is_file():
-        return kept
+    folder = whole(find_checkpoint(model) if isinstance(model, str | Path) else model.path)
+    if found := kept_onnx_file(folder):
+        return found
+    kept = _kept(folder)
     _check_packages()
     reporter = reporter or Reporter()
     make_folder(kept.parent)
@@ -88,6 +87,21 @@ def onnx_file(model: str | Path | Predictor, *, reporter: Reporter | None = None
                 with suppress(OSError):
                     earlier.unlink()
     return kept
+
+
+def kept_onnx_file(folder: Path) -> Path | None:
+    """The file of a checkpoint directory, where one is there that was made of its weights."""
+    folder = whole(folder)
+    beside, kept = folder / ONNX, _kept(folder)
+    if beside.is_file() and _fits(beside, folder, state_of([beside, folder / WEIGHTS, folder / SPEC], VERSION)):
+        return beside
+    return kept if kept.is_file() else None
+
+
+@lru_cache(maxsize=64)
+def _fits(beside: Path, folder: Path, state: str) -> bool:
+    """Whether a file was made of a checkpoint's weights; found out anew when one of them was written since."""
+    return _named_weights(beside) == _weights_name(folder)
 
 
 def onnx_session(path: Path, threads: int | None = None) -> Any:
@@ -169,13 +183,15 @@ def _make(folder: Path, path: Path) -> None:
     import onnx
     import tensorflow as tf
 
+    from segmodels.prediction.engines.keras_engine import compiled
+
     name = _weights_name(folder)
     # On the processor: a GPU rounds more coarsely than the comparison allows, and may be busy.
     with tf.device("CPU:0"):
-        predictor = Predictor(folder)
-        contract = predictor.spec.input
+        model, spec = load_checkpoint(folder)
+        contract = spec.input
         side = contract.size if contract.mode == "resize" else None
-        _export(predictor.model, side, path)
+        _export(model, side, path)
         with explain_disk_errors(path):
             document = onnx.load(str(path))
             onnx.helper.set_model_props(document, {_MADE_OF: name})
@@ -183,7 +199,7 @@ def _make(folder: Path, path: Path) -> None:
         # Two pictures, and of tiles no square: what should be free in the file is not what it was made with.
         width = contract.size - (5 if side is None else 0)
         images = np.random.default_rng(0).integers(0, 256, (2, contract.size, width, 3), dtype=np.uint8)
-        _compare(onnx_logits(onnx_session(path), images), predictor.logits(images), predictor)
+        _compare(onnx_logits(onnx_session(path), images), compiled(model)(images), model, folder)
 
 
 def _export(model: keras.Model, side: int | None, path: Path) -> None:
@@ -202,20 +218,18 @@ def _export(model: keras.Model, side: int | None, path: Path) -> None:
         raise UserError(f"{model.name} cannot be written as ONNX ({_reason(error)}): use it with Keras") from None
 
 
-def _compare(found: np.ndarray, expected: np.ndarray, predictor: Predictor) -> None:
+def _compare(found: np.ndarray, expected: np.ndarray, model: keras.Model, folder: Path) -> None:
     """Raise `UserError` where two engines' logits of the same pictures differ by more than rounding."""
     from segmodels.models.unpooling import Unpooling
 
     if found.shape != expected.shape:
-        raise UserError(
-            f"the ONNX file of {predictor.path} answers {found.shape} where Keras has {expected.shape}: use Keras"
-        )
-    unpools = any(isinstance(layer, Unpooling) for layer in predictor.model.layers)
+        raise UserError(f"the ONNX file of {folder} answers {found.shape} where Keras has {expected.shape}: use Keras")
+    unpools = any(isinstance(layer, Unpooling) for layer in model.layers)
     away = np.abs(found - expected) / max(float(np.ptp(expected)), 1e-6)
     farthest = float(np.quantile(away, UNPOOLED if unpools else 1.0))
     if not farthest <= TOLERANCE:  # NaN is neither
         raise UserError(
-            f"the ONNX file of {predictor.path} answers otherwise than Keras, by {farthest:.2g} of the logits' range: "
+            f"the ONNX file of {folder} answers otherwise than Keras, by {farthest:.2g} of the logits' range: "
             "use it with Keras"
         )
 

@@ -28,6 +28,11 @@ def foreground(labels: Sequence[ClassLabel]) -> list[int]:
     return [index for index, label in enumerate(labels) if label.name != "background"]
 
 
+def background(labels: Sequence[ClassLabel]) -> int | None:
+    """The id of the class called background; None where there is none."""
+    return next((index for index, label in enumerate(labels) if label.name == "background"), None)
+
+
 def overlay(
     image: np.ndarray,
     mask: np.ndarray,

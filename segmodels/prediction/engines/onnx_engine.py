@@ -1,0 +1,22 @@
+"""ONNX Runtime as an engine, of a file that is made once and kept (`segmodels.hub.onnx_model`)."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from segmodels.hub.onnx_model import kept_onnx_file, onnx_file, onnx_logits, onnx_session
+from segmodels.prediction.engines.engine import Forward
+from segmodels.training.reporter import Reporter
+
+
+def open_onnx(folder: Path, reporter: Reporter) -> Forward:
+    """The forward pass of a checkpoint; its file is made first where there is none, and then compared with Keras."""
+    return partial(onnx_logits, onnx_session(onnx_file(folder, reporter=reporter)))
+
+
+def is_made(folder: Path) -> bool:
+    """Whether the file of a checkpoint is there, and ONNX Runtime to use it."""
+    from importlib.util import find_spec
+
+    return find_spec("onnxruntime") is not None and kept_onnx_file(folder) is not None
