@@ -12,6 +12,7 @@ from segmodels.device import device
 BENCHMARKS = {
     "viewer": "the mask viewer and the grid of Browse in a browser: frames, opening, turning pages, memory",
     "watch": "the Train page in a browser: curves of many runs, many runs in a list, a run that is followed",
+    "prediction": "a picture in every engine, a slide in tiles, upload to overlay on the page, twenty at once",
     "evaluation": "evaluate on Oxford pets beside bare forward passes, and its memory",
     "comparison": "the Compare page in a browser with 8 models of 500 pictures, and the bootstrap",
     "startup": "import time, first paint of the home page, what the server process loads",

@@ -58,7 +58,9 @@ def training_step(size: int, precision: str = "float32") -> Callable[[], float]:
 
 def run_json(command: list[Any], **variables: str) -> dict[str, Any]:
     """What a process of its own prints last, as JSON; the benchmark ends where it fails."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **variables}
+    # A script's own folder has modules with names of Python's: it is not looked through.
+    path = {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, **path, **variables}
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed: {done.stderr[-500:]}")

@@ -14,10 +14,9 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from segmodels import __version__, cli_compare, cli_datasets, cli_models, cli_recipes, cli_runs
+from segmodels import __version__, cli_compare, cli_datasets, cli_models, cli_predict, cli_recipes, cli_runs
 from segmodels.errors import UserError, choose
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
 from segmodels.terminal import Terminal, table
@@ -115,12 +114,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--masks", action="store_true", help="keep the predicted masks, to look at in the app")
     cli_compare.add_verbs(add, verbs)
     cli_models.add_verbs(add, verbs)
-
-    predict = add(verbs, "predict", _predict, "masks of pictures")
-    predict.add_argument("model", metavar="MODEL", help="a checkpoint directory or a run")
-    predict.add_argument("images", metavar="IMAGE", nargs="+")
-    predict.add_argument("--out", metavar="DIR", required=True)
-    predict.add_argument("--format", default="png,overlay", help="of: png (class ids), overlay, npz (probabilities)")
+    cli_predict.add_verbs(add, verbs)
     return root
 
 
@@ -235,26 +229,3 @@ def _evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
         objects = [{"of objects": name, "value": value} for name, value in report["instances"].items()]
         text += f"\n\n{table(objects, ['of objects', 'value'])}"
     return report, text
-
-
-def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.prediction.write import FORMATS, predict_files
-
-    wanted = [name.strip() for name in parsed.format.split(",") if name.strip()]
-    if unknown := [name for name in wanted if name not in FORMATS]:
-        raise UserError(f"unknown format {unknown[0]!r}: choose of {', '.join(FORMATS)}")
-    if not wanted:
-        raise UserError(f"--format names none: choose of {', '.join(FORMATS)}")
-    terminal = Terminal()
-    try:
-        rows = predict_files(parsed.model, [Path(image) for image in parsed.images], Path(parsed.out), wanted, terminal)
-    finally:
-        terminal.close()
-    failed = [row["error"] for row in rows if row["error"]]
-    if len(rows) == len(failed) == 1:
-        raise UserError(failed[0])
-    for error in failed:
-        print(f"segmodels: {error}", file=sys.stderr)
-    parsed.exit_code = 2 if failed else 0
-    lines = [f"{row['image']}: {', '.join(row['files'])}" for row in rows if not row["error"]]
-    return rows, "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,25 @@ def test_every_pass_has_one_shape_and_a_band_is_all_that_is_kept() -> None:
     for _, logits in tiled_logits(forward, image, 64, 16):
         assert len(logits) <= 64
     assert len(shapes) == 1
+
+
+def test_rows_are_asked_for_one_row_of_tiles_at_a_time_and_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, asked = picture(301, 130), list[slice]()
+
+    class Stored:
+        shape = image.shape
+
+        def __getitem__(self, rows: slice) -> np.ndarray:
+            asked.append(rows)
+            return image[rows]
+
+    forward = network(radius=3)
+    expected = joined(forward, image, 64, 16)
+    monkeypatch.setattr("segmodels.prediction.resize.BAND", 10 * 130 * 4)
+    parts = list(tiled_logits(forward, Stored(), 64, 16))
+    assert max(len(logits) for _, logits in parts) == 10
+    np.testing.assert_array_equal(np.concatenate([logits for _, logits in parts]), expected)
+    assert asked == [slice(top, top + 64) for top in (0, 48, 96, 144, 192, 237)]
 
 
 def test_a_result_of_bands_is_that_of_the_whole() -> None:
@@ -226,3 +245,19 @@ def test_the_command_line_trains_and_predicts_in_tiles(home: Path, tmp_path: Pat
     assert cli.main([*arguments, "--format", "png,overlay,npz"]) == 0
     assert Image.open(tmp_path / "out" / "slide-mask.png").size == (300, 200)
     assert np.load(tmp_path / "out" / "slide.npz")["probabilities"].shape == (200, 300, 3)
+
+
+def test_what_was_seen_in_tiles_is_seen_once() -> None:
+    """Mask, objects and maps are of one pass through the network, where the logits are small enough to be kept."""
+    asked = []
+
+    def bands() -> Iterator[tuple[slice, np.ndarray]]:
+        asked.append(1)
+        for top in range(0, 40, 10):
+            yield slice(top, top + 10), np.random.default_rng(top).normal(size=(10, 30, 3)).astype(np.float32)
+
+    labels = open_dataset("toy-nuclei").classes
+    result = Result(np.zeros((40, 30, 3), np.uint8), bands, labels)
+    assert result.mask.shape == result.entropy.shape == result.instances().shape == (40, 30)
+    np.testing.assert_array_equal(result.mask, result.logits.argmax(-1))
+    assert asked == [1]

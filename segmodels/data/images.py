@@ -7,33 +7,48 @@ any pixel is decoded, and whatever Pillow raises becomes one line.
 from __future__ import annotations
 
 import io
-import warnings
+from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from segmodels.data.opened import FORMATS, MAX_PIXELS, Opened, name_of
+from segmodels.data.pages import pages
+from segmodels.data.samples import WHITE_IS_ZERO, to_eight_bits
 from segmodels.errors import UserError
 
-#: What is accepted, as Pillow names it. Formats that run other programs (EPS) or nest others are left out on purpose.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+__all__ = [
+    "FORMATS", "MAX_PIXELS", "encoded", "fitted", "page_count", "read_image", "read_image_at", "read_mask",
+    "read_mask_colours", "read_mask_values", "resize_image", "resize_mask", "rgb",
+]  # fmt: skip
 
-#: More pixels than this are refused before they are decoded: a few kilobytes can claim billions.
-MAX_PIXELS = 64_000_000
 
-
-def read_image(source: Path | bytes | BinaryIO, *, name: str | None = None) -> np.ndarray:
+def read_image(source: Path | bytes | BinaryIO, *, name: str | None = None, page: int = 0) -> np.ndarray:
     """Read any picture as a person sees it: uint8 RGB `(height, width, 3)`.
 
     Grey, palette, RGBA (over white), CMYK, 16-bit and EXIF-rotated pictures all become RGB 0..255, upright; of an
-    animation the first frame is taken. `name` is what messages call the picture.
+    animation the first frame is taken. `name` is what messages call the picture, `page` the page of a TIFF, from 0.
 
     Raises:
-        UserError: no picture, truncated, of an unknown kind, or over `MAX_PIXELS`.
+        UserError: no picture, truncated, of an unknown kind, over `MAX_PIXELS`, or without such a page.
     """
-    with _opened(source, name) as image:
+    with Opened(source, name, page=page, seen=True) as image:
         return rgb(image)
+
+
+def page_count(source: Path | bytes | BinaryIO) -> int:
+    """How many pages `read_image` can be asked for: those of a TIFF that are no reduced copies or masks, else 1.
+
+    Nothing is decoded, so that a page may still turn out to be damaged. Raises `UserError` where no file can be read.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with nullcontext(file) if not isinstance(file, (str, Path)) else Path(file).open("rb") as opened:
+            return max(1, sum(1 for _ in pages(opened)))
+    except OSError as error:
+        raise UserError(f"{name_of(source)} cannot be read: {error.strerror or error}") from None
 
 
 def read_image_at(path: Path, height: int, width: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -43,7 +58,7 @@ def read_image_at(path: Path, height: int, width: int) -> tuple[np.ndarray, tupl
     time. It keeps twice the size in both directions, so that what comes out differs by some 0.1 of 255 in the mean. Any
     other picture comes out the same to the bit.
     """
-    opened = _opened(path, None, (2 * width, 2 * height))
+    opened = Opened(path, None, (2 * width, 2 * height), seen=True)
     with opened as image:
         turned = _turned(image)
         if opened.part is None:
@@ -65,14 +80,24 @@ def _turned(image: Image.Image) -> bool:
 
 
 def _seen(image: Image.Image) -> Image.Image:
+    stored: Any = getattr(image, "tag_v2", {})
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        image = Image.fromarray(_to_eight_bits(np.asarray(image)))
+        image = _grey(image, stored)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         shown = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey(image: Image.Image, tags: Any) -> Image.Image:
+    """Grey of many bits as grey of eight, by the `tags` of a TIFF."""
+    bits = 12 if tags.get(ExifTags.Base.BitsPerSample) in (12, (12,)) else 16  # of 16 bits, Pillow's mode
+    eight = to_eight_bits(np.asarray(image), bits)
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == WHITE_IS_ZERO:  # Pillow turns those of 8 bits, no others
+        eight = 255 - eight
+    return Image.fromarray(eight)
 
 
 def read_mask(source: Path | bytes | BinaryIO, *, name: str | None = None) -> np.ndarray:
@@ -81,7 +106,7 @@ def read_mask(source: Path | bytes | BinaryIO, *, name: str | None = None) -> np
     Raises:
         UserError: as `read_image`, and where the file holds colours or values over 255 instead of class ids.
     """
-    opened = _opened(source, name)
+    opened = Opened(source, name)
     with opened as image:
         values = _numbers(image, opened)
         if values.size and (values.min() < 0 or values.max() > 255):
@@ -95,7 +120,7 @@ def read_mask_values(source: Path | bytes | BinaryIO, *, name: str | None = None
     As `read_mask`, but numbers may exceed 255, a picture in colours whose channels are all equal counts as grey, and
     transparency is dropped. Raises `UserError` as `read_image`, and where the file holds colours.
     """
-    opened = _opened(source, name)
+    opened = Opened(source, name)
     with opened as image:
         if image.mode in ("LA", "PA"):
             return np.ascontiguousarray(np.asarray(image)[..., 0])
@@ -111,11 +136,11 @@ def read_mask_colours(source: Path | bytes | BinaryIO, *, name: str | None = Non
 
     Unlike in `read_image` nothing is turned or laid over white. Raises `UserError` as that does.
     """
-    with _opened(source, name) as image:
+    with Opened(source, name) as image:
         return np.asarray(image.convert("RGB"), np.uint8)
 
 
-def _numbers(image: Image.Image, opened: _opened) -> np.ndarray:
+def _numbers(image: Image.Image, opened: Opened) -> np.ndarray:
     """The stored numbers of a mask: `(height, width)`, of any integer type."""
     if image.mode == "1":
         return np.asarray(image, dtype=np.uint8)
@@ -138,55 +163,6 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
-class _opened:
-    """An opened picture whose kind and pixel count are allowed; every failure inside becomes a `UserError`."""
-
-    def __init__(
-        self, source: Path | bytes | BinaryIO, name: str | None, enough: tuple[int, int] | None = None
-    ) -> None:
-        self.source = source
-        self.enough = enough  # a width and height that do, where a decoder can give a smaller picture
-        self.part: tuple[float, float, float, float] | None = None  # of a smaller one: where the picture lies in it
-        self.label = name or _name_of(source)
-
-    def __enter__(self) -> Image.Image:
-        source = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self.image = Image.open(source, formats=FORMATS)
-                self.size = width, height = self.image.size
-                if width * height > MAX_PIXELS:
-                    self.image.close()
-                    raise Image.DecompressionBombError
-                # Pillow spreads grey of two and four bits over 0..255; a mask's ids have to be brought together again.
-                stored = str(self.image.tile[0].args) if self.image.tile else ""
-                self.grey_step = {"L;2": 85, "L;4": 17}.get(stored, 1)
-                if self.enough:
-                    drafted = self.image.draft(None, self.enough)
-                    self.part = drafted[1] if drafted and self.image.size != self.size else None
-                self.image.load()
-        except FileNotFoundError:
-            raise UserError(f"{self.label}: no such file") from None
-        except IsADirectoryError:
-            raise UserError(f"{self.label}: a folder, not a picture") from None
-        except Image.DecompressionBombError:
-            raise UserError(
-                f"{self.label}: more than {MAX_PIXELS // 1_000_000} megapixels; crop it or save it smaller"
-            ) from None
-        except Image.UnidentifiedImageError:
-            raise UserError(f"{self.label}: not a picture of a known kind ({', '.join(FORMATS)})") from None
-        except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-            raise UserError(f"{self.label}: the picture is truncated or damaged ({_one_line(error)})") from None
-        return self.image
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self.image.close()
-        if isinstance(error, Exception) and not isinstance(error, (UserError, MemoryError)):
-            # Pillow reads some parts, such as EXIF, only when they are asked for.
-            raise UserError(f"{self.label}: the picture is damaged ({_one_line(error)})") from None
-
-
 def fitted(height: int, width: int, side: int) -> tuple[int, int]:
     """Height and width in the same proportion with no side longer than `side`; never larger than they are."""
     scale = min(1.0, side / max(height, width))
@@ -199,25 +175,3 @@ def encoded(picture: np.ndarray | Image.Image, form: str, **how: int) -> bytes:
     opened = picture if isinstance(picture, Image.Image) else Image.fromarray(np.ascontiguousarray(picture))
     opened.save(buffer, form, **how)
     return buffer.getvalue()
-
-
-def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Integer samples as they are or by their full 16-bit range; anything else from its least to its greatest value."""
-    whole = values.dtype.kind in "iub"
-    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if whole and low >= 0 and high <= 255:
-        return values.astype(np.uint8)
-    if whole and low >= 0 and high <= 65535:
-        return np.round(values / 257).astype(np.uint8)
-    return np.round((values - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
-
-
-def _name_of(source: Path | bytes | BinaryIO) -> str:
-    if isinstance(source, (str, Path)):
-        return str(source)
-    return str(getattr(source, "name", "picture"))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

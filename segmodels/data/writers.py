@@ -105,10 +105,15 @@ class LabelMeWriter(Writer):
 
     def add(self, item: Item) -> Path:
         picture = self.folder / FOLDERS[item.split] / f"{item.name}{item.suffix}"
+        write_text(picture.with_suffix(".json"), json.dumps(self.document(item), ensure_ascii=False))
+        return picture
+
+    def document(self, item: Item) -> dict[str, Any]:
+        """What the file of a sample says, whose picture is beside it."""
         height, width = item.mask.shape
         # A class 0 of its own is outlined too; other tools know nothing of what no shape covers.
         shapes = trace(item.mask, self.names, item.instances, background=0 if self.has_background else -1)
-        document = {
+        return {
             "version": "5.0.1",
             "flags": {},
             "shapes": [
@@ -118,13 +123,11 @@ class LabelMeWriter(Writer):
                 }
                 for shape in shapes
             ],
-            "imagePath": picture.name,
+            "imagePath": f"{item.name}{item.suffix}",
             "imageData": None,
             "imageHeight": height,
             "imageWidth": width,
         }  # fmt: skip
-        write_text(picture.with_suffix(".json"), json.dumps(document, ensure_ascii=False))
-        return picture
 
     def finish(self) -> None:
         super().finish()
@@ -169,14 +172,17 @@ class CocoWriter(Writer):
 
     def finish(self) -> None:
         super().finish()
+        for split in self._images:
+            path = self.folder / "annotations" / f"instances_{FOLDERS[split]}.json"
+            write_text(path, json.dumps(self.document(split), ensure_ascii=False))
+
+    def document(self, split: str) -> dict[str, Any]:
+        """What the file of a split says, of the samples that were added."""
         classes = list(enumerate(self.classes))[self.has_background :]
         categories = [{"id": self._category(number), "name": label.name} for number, label in classes]
         if self._ignores:
             categories.append({"id": self._category(IGNORE), "name": IGNORED})
-        for split, images in self._images.items():
-            document = {"images": images, "annotations": self._annotations[split], "categories": categories}
-            path = self.folder / "annotations" / f"instances_{FOLDERS[split]}.json"
-            write_text(path, json.dumps(document, ensure_ascii=False))
+        return {"images": self._images[split], "annotations": self._annotations[split], "categories": categories}
 
     def _category(self, class_id: int) -> int:
         """COCO counts from 1."""

@@ -80,6 +80,7 @@ class Predictor:
         name: str | None = None,
         page: int = 0,
         tiled: bool | None = None,
+        tile: int | None = None,
         tta: str | Sequence[str] | None = None,
     ) -> Result:
         """Predict one picture: a path, the bytes of a file, an open file, a Pillow image or an RGB array.
@@ -91,6 +92,7 @@ class Predictor:
         Args:
             page: of a file of several pages, such as a TIFF, from 0.
             tiled: whether a model of tiles sees it in tiles, whatever its size; as its size asks for where None.
+            tile: the side of the tiles, 32 pixels or more, where a model of tiles is to see it in others than its own.
             tta: test-time augmentation (`prediction.views`): of "flips", "turns" and "scales", with commas between; the
                 logits are then the logarithm of the mean probabilities.
 
@@ -100,7 +102,9 @@ class Predictor:
         """
         forward = averaged(self.logits, views_of(tta))
         image = _as_rgb(picture, name, page)
-        return Result(image, self._scores(image, tiled, forward), self.labels)
+        if tile is not None and tile < 32:
+            raise UserError(f"tiles of {tile} pixels show nothing: give 32 or more")
+        return Result(image, self._scores(image, tiled or (None if tile is None else True), tile, forward), self.labels)
 
     def check_tiled(self, tiled: bool | None) -> None:
         """`UserError` where the model cannot see a picture in tiles."""
@@ -108,7 +112,9 @@ class Predictor:
             size = self.spec.input.size
             raise UserError(f"{self.path} sees whole pictures, resized to {size} pixels: leave tiled out")
 
-    def _scores(self, image: np.ndarray, tiled: bool | None, forward: Forward) -> np.ndarray | Callable[[], Bands]:
+    def _scores(
+        self, image: np.ndarray, tiled: bool | None, tile: int | None, forward: Forward
+    ) -> np.ndarray | Callable[[], Bands]:
         self.check_tiled(tiled)
         contract = self.spec.input
         if contract.mode == "resize":
@@ -116,7 +122,8 @@ class Predictor:
         height, width = image.shape[:2]
         if not (height * width > WHOLE_PIXELS if tiled is None else tiled):
             return forward(image[None])[0]
-        return lambda: tiled_logits(forward, image, contract.size, contract.overlap or 0)
+        size = tile or contract.size
+        return lambda: tiled_logits(forward, image, size, min(contract.overlap or 0, size // 2))
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Logits of a batch of any one size: uint8 `(batch, height, width, 3)` to float32 `(…, classes)`.

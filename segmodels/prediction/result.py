@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Rows of a picture and their logits, float32 `(rows, width, classes)`, from top to bottom.
 Bands = Iterator[tuple[slice, np.ndarray]]
 
+#: Bytes of logits that a result keeps.
+KEPT = 200_000_000
+
 
 @dataclass(frozen=True)
 class Refinement:
@@ -112,15 +115,25 @@ class Result:
     @cached_property
     def logits(self) -> np.ndarray:
         """Float32 `(height, width, classes)`."""
-        return np.concatenate([logits for _, logits in self.bands()])
+        parts = [logits for _, logits in self.bands()]
+        kept = vars(self).get("logits")  # by `bands`, at its end
+        return np.concatenate(parts) if kept is None else kept
 
     def bands(self) -> Bands:
-        """The logits a band of rows at a time: what a large picture has in memory at once."""
-        scores = vars(self).get("logits", self.scores)
+        """The logits a band of rows at a time: what a large picture has in memory at once.
+
+        Those of a picture that was seen in tiles are kept where they are small enough, so that it is seen once.
+        """
+        scores, (height, width) = vars(self).get("logits", self.scores), self.image.shape[:2]
         if callable(scores):
-            yield from scores()
+            kept: list[np.ndarray] | None = [] if 4 * height * width * len(self.labels) <= KEPT else None
+            for rows, logits in scores():
+                if kept is not None:
+                    kept.append(logits)
+                yield rows, logits
+            if kept:
+                vars(self)["logits"] = np.concatenate(kept)
             return
-        height, width = self.image.shape[:2]
         for rows in bands(height, width * scores.shape[-1]):
             yield rows, resize_logits(scores, height, width, rows=rows)
 

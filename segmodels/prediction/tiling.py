@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 
 from segmodels.data.tiles import Tiles, tile_grid, window
+from segmodels.prediction.resize import bands
 
 #: Logits of a batch: uint8 `(batch, height, width, 3)` to float32 `(batch, height, width, classes)`.
 Forward = Callable[[np.ndarray], np.ndarray]
@@ -15,7 +17,18 @@ Forward = Callable[[np.ndarray], np.ndarray]
 BATCH_PIXELS = 1 << 19
 
 
-def tiled_logits(forward: Forward, image: np.ndarray, size: int, overlap: int) -> Iterator[tuple[slice, np.ndarray]]:
+class Rows(Protocol):
+    """A picture that gives some of its rows at a time: an array, or one that lies in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width, 3."""
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        """Neighbouring rows, `picture[top:bottom]`: uint8 `(rows, width, 3)`."""
+
+
+def tiled_logits(forward: Forward, image: Rows, size: int, overlap: int) -> Iterator[tuple[slice, np.ndarray]]:
     """Predict a picture in tiles of `size` pixels that share `overlap` with the next, blended where they meet.
 
     The logits of a pixel are the mean over its tiles, weighted by a Gaussian around each tile's middle (as in nnU-Net,
@@ -24,11 +37,13 @@ def tiled_logits(forward: Forward, image: np.ndarray, size: int, overlap: int) -
     quarter, the blended logits are those of the picture as a whole. Only one row of tiles is kept at a time.
 
     Args:
-        image: uint8 `(height, width, 3)`; along a side shorter than a tile it is filled up by reflection.
+        image: uint8 `(height, width, 3)`, or what gives its rows as `image[top:bottom]`, of which those of one row of
+            tiles are asked for at a time; along a side shorter than a tile it is filled up by reflection.
         overlap: from 0 to half the size.
 
     Yields:
-        rows and their logits, float32 `(rows, width, classes)`, from top to bottom.
+        rows and their logits, float32 `(rows, width, classes)`, from top to bottom: those of a row of tiles, in several
+        parts where they are many.
     """
     tiles = tile_grid(image.shape[0], image.shape[1], size, size - overlap, "shift")
     across = [_weights(tiles.lefts, place, size, overlap) for place in range(len(tiles.lefts))]
@@ -48,20 +63,22 @@ def tiled_logits(forward: Forward, image: np.ndarray, size: int, overlap: int) -
         weight_down += down
         assert band is not None
         done = end - top
-        weights = weight_down[:done, None] * weight_across[: tiles.width]
-        yield slice(top, top + done), band[:done, : tiles.width] / weights[..., None]
-        band[:-done], weight_down[:-done] = band[done:].copy(), weight_down[done:].copy()
+        for part in bands(done, tiles.width * band.shape[-1]):
+            weights = weight_down[part, None] * weight_across[: tiles.width]
+            yield slice(top + part.start, top + part.stop), band[part, : tiles.width] / weights[..., None]
+        band[:-done], weight_down[:-done] = band[done:], weight_down[done:]
         band[-done:], weight_down[-done:] = 0, 0
 
 
-def _row(forward: Forward, image: np.ndarray, tiles: Tiles, top: int) -> Iterator[np.ndarray]:
+def _row(forward: Forward, image: Rows, tiles: Tiles, top: int) -> Iterator[np.ndarray]:
     """The logits of the tiles that begin in one row, from left to right."""
+    rows = image[top : top + tiles.size]
     batch = min(len(tiles.lefts), max(1, BATCH_PIXELS // tiles.size**2))
     for first in range(0, len(tiles.lefts), batch):
         lefts = tiles.lefts[first : first + batch]
         pictures = np.zeros((batch, tiles.size, tiles.size, 3), np.uint8)  # all of one shape: compiled once
         for place, left in enumerate(lefts.tolist()):
-            pictures[place] = window(image, top, left, tiles.size)
+            pictures[place] = window(rows, 0, left, tiles.size)
         yield from forward(pictures)[: len(lefts)]
 
 

@@ -6,66 +6,96 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from segmodels.errors import UserError
-from segmodels.files import replacing
-from segmodels.prediction.predictor import Predictor, Result
+from segmodels.data.disk import Stop, Stopped
+from segmodels.errors import UserError, choose
+from segmodels.prediction.export import FORMATS, Settings, write_forms
+from segmodels.prediction.large import is_large, predict_large
+from segmodels.prediction.predictor import Predictor
+from segmodels.prediction.result import Refinement
+from segmodels.prediction.sources import Source, pictures_in
 from segmodels.training.reporter import Reporter
 
-
-def _png(result: Result, path: Path) -> None:
-    result.indexed().save(path, format="PNG")
-
-
-def _overlay(result: Result, path: Path) -> None:
-    result.overlay().save(path, format="PNG")
-
-
-def _npz(result: Result, path: Path) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, probabilities=result.probabilities, mask=result.mask)
-
-
-#: What can be written: the ending of the file's name, and how.
-FORMATS = {"png": ("-mask.png", _png), "overlay": ("-overlay.png", _overlay), "npz": (".npz", _npz)}
+#: What a mask and its files are where nothing else is asked for.
+NOTHING, PLAIN = Refinement(), Settings()
 
 
 def predict_files(
-    model: str | Path, images: Sequence[Path], out: Path, formats: Sequence[str], reporter: Reporter | None = None
+    model: str | Path | Predictor,
+    paths: Sequence[Path],
+    out: Path,
+    formats: Sequence[str],
+    *,
+    page: int = 0,
+    tile: int | None = None,
+    tta: str | None = None,
+    refinement: Refinement = NOTHING,
+    settings: Settings = PLAIN,
+    reporter: Reporter | None = None,
+    stop: Stop | None = None,
 ) -> list[dict[str, Any]]:
-    """Predict pictures into `out`; one that fails never stops the rest.
+    """Predict pictures into a folder; one that fails never stops the rest.
+
+    Args:
+        paths: files, folders and zip archives of pictures.
+        formats: of `FORMATS`.
+        page: of files that have several.
+        tile: the size of the tiles of a model of tiles, where it is not to be its own.
+        tta: test-time augmentation, as `Predictor` takes it.
+        refinement: what is done to every mask.
+        settings: of the forms.
+        stop: asked between pictures, and between the tiles of a large one.
 
     Returns:
         a row a picture: image, width, height, shares of the classes, files written, error (None where all went well).
+
+    Raises:
+        UserError: no such model, an unknown format, nothing to predict, or `out` is a file.
+        Stopped: by `stop`; what was written until then stays.
     """
+    for name in formats:
+        choose("format", name, list(FORMATS))
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: name a folder for the masks")
-    predictor = Predictor(model)
-    rows, taken = [], set[str]()
-    for done, image in enumerate(images, start=1):
-        row: dict[str, Any] = {"image": str(image), "files": [], "error": None}
+    sources = pictures_in(paths)
+    if not sources:
+        raise UserError(f"no picture in {', '.join(map(str, paths))}: name pictures, folders or zip archives of them")
+    reporter = reporter or Reporter()
+    predictor = model if isinstance(model, Predictor) else Predictor(model)
+    rows = []
+
+    def predicted(source: Source) -> dict[str, Any]:
+        content, stem = source.read(), Path(source.name).stem
+        if "labelme" in formats and isinstance(content, Path) and content.resolve().parent == out.resolve():
+            raise UserError(f"{source.origin} lies in {out}, where LabelMe's file of it may be: name another folder")
+        if isinstance(content, Path) and is_large(content, page):
+            if tile or refinement != NOTHING:
+                raise UserError(
+                    f"{source.origin} is predicted as it is read: leave out what asks for all of it at once "
+                    "(tile, threshold, smallest, largest hole)"
+                )
+            return predict_large(
+                predictor, content, out, stem, formats, reporter=reporter, page=page, stop=stop, tta=tta
+            )
+        result = predictor(content, name=source.origin, page=page, tile=tile, tta=tta)
+        if refinement != NOTHING:
+            result = result.refined(**vars(refinement))
+        files = write_forms(result, out, stem, formats, name=source.name, settings=settings)
+        height, width = result.mask.shape
+        return {"width": width, "height": height, "shares": result.shares, "files": [str(file) for file in files]}
+
+    for done, source in enumerate(sources, start=1):
+        if stop and stop():
+            raise Stopped(f"stopped after {done - 1} of {len(sources)} pictures, which are in {out}")
+        row: dict[str, Any] = {"image": source.origin, "files": [], "error": None}
         try:
-            result = predictor(image)
-            stem = _free_stem(image, taken)
-            for name in formats:
-                ending, write = FORMATS[name]
-                with replacing(out / f"{stem}{ending}") as part:
-                    write(result, part)
-                row["files"].append(str(out / f"{stem}{ending}"))
-            row |= {"width": result.image.shape[1], "height": result.image.shape[0], "shares": result.shares}
+            row |= predicted(source)
+        except Stopped:
+            raise
         except UserError as error:
             row["error"] = str(error)
+        except MemoryError:
+            row["error"] = f"{source.origin}: there is not enough memory for it; give a smaller tile, or crop it"
         rows.append(row)
-        if reporter:
-            reporter.progress(done, len(images), "predicting")
+        reporter.progress(done, len(sources), "predicting")
     return rows
 
-
-def _free_stem(image: Path, taken: set[str]) -> str:
-    """The picture's name without its ending; numbered where two pictures of different folders have one name."""
-    stem, number = image.stem, 2
-    while stem in taken:
-        stem, number = f"{image.stem}-{number}", number + 1
-    taken.add(stem)
-    return stem

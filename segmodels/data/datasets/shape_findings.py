@@ -30,7 +30,7 @@ def shape_findings(
             continue
         total += 1
         low, high = shape.points.min(axis=0), shape.points.max(axis=0)
-        if (high < 0).any() or low[0] > width - 1 or low[1] > height - 1:
+        if (high < 0).any() or low[0] >= width or low[1] >= height:
             outside += 1
         elif (low < 0).any() or high[0] > width or high[1] > height:
             beyond.append((low.min(), high.max()))

@@ -1,0 +1,125 @@
+"""The verbs of prediction: `predict` and `engines`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from segmodels.errors import UserError, choose
+from segmodels.terminal import Terminal, table
+
+
+def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
+    """Add `predict` and `engines`; `add(group, name, verb, text)` makes one."""
+    predict = add(verbs, "predict", _predict, "masks of pictures")
+    predict.add_argument("model", metavar="MODEL", help="a checkpoint directory or a run")
+    predict.add_argument(
+        "images", metavar="IMAGE", nargs="+", help="pictures, folders of them and zip archives of them"
+    )
+    predict.add_argument("--out", metavar="DIR", required=True)
+    predict.add_argument(
+        "--format", default="png,overlay",
+        help="of: png (class ids), colour, overlay, npz (probabilities), geojson, coco, labelme, csv (objects)",
+    )  # fmt: skip
+    predict.add_argument("--engine", default="auto", help="keras, onnx or openvino (default: the fastest there is)")
+    predict.add_argument(
+        "--tta", nargs="?", const="flips", metavar="VIEWS", help="see each picture in: flips, turns, scales"
+    )
+    predict.add_argument("--tile", type=int, metavar="N", help="tiles of N pixels, of a model of tiles")
+    predict.add_argument("--page", type=int, default=1, metavar="N", help="of files of several pages (default: 1)")
+    predict.add_argument("--threshold", type=float, default=0.0, metavar="P", help="ignore pixels of less confidence")
+    predict.add_argument("--smallest", type=int, default=0, metavar="N", help="remove regions of fewer pixels")
+    predict.add_argument("--largest-hole", type=int, default=0, metavar="N", help="fill holes of up to N pixels")
+    predict.add_argument("--objects", metavar="METHOD", help="how objects are found: border, distance, components")
+    predict.add_argument("--micrometres", type=float, metavar="X", help="the side of a pixel, for areas in µm²")
+
+    engines = add(verbs, "engines", _engines, "what can compute a model's answer here; of a MODEL, made ready")
+    engines.add_argument("model", metavar="MODEL", nargs="?", help="makes its ONNX file where there is none")
+
+
+def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.prediction.export import FORMATS, Settings
+    from segmodels.prediction.postprocess import METHODS
+    from segmodels.prediction.result import Refinement
+    from segmodels.prediction.write import predict_files
+
+    wanted = [name.strip() for name in parsed.format.split(",") if name.strip()]
+    for name in wanted:
+        choose("format", name, list(FORMATS))
+    if not wanted:
+        raise UserError(f"--format names none: choose of {', '.join(FORMATS)}")
+    if parsed.page < 1:
+        raise UserError(f"--page {parsed.page}: pages are counted from 1")
+    if parsed.micrometres is not None and not 0 < parsed.micrometres < 1e6:
+        raise UserError(f"--micrometres {parsed.micrometres}: give the side of a pixel, such as 0.25")
+    method = METHODS[choose("method", parsed.objects, list(METHODS))]() if parsed.objects else None
+    refinement = Refinement(parsed.threshold, parsed.smallest, parsed.largest_hole)
+    terminal = Terminal()
+    try:
+        rows = predict_files(
+            _ready(parsed.model, parsed.engine, terminal),
+            [Path(image) for image in parsed.images],
+            Path(parsed.out),
+            wanted,
+            page=parsed.page - 1,
+            tile=parsed.tile,
+            tta=parsed.tta,
+            refinement=refinement,
+            settings=Settings(micrometres=parsed.micrometres, method=method),
+            reporter=terminal,
+        )
+    finally:
+        terminal.close()
+    failed = [row["error"] for row in rows if row["error"]]
+    if len(rows) == len(failed) == 1:
+        raise UserError(failed[0])
+    for error in failed:
+        print(f"segmodels: {error}", file=sys.stderr)
+    parsed.exit_code = 2 if failed else 0
+    lines = [f"{row['image']}: {', '.join(row['files'])}" for row in rows if not row["error"]]
+    return rows, "\n".join(lines)
+
+
+def _ready(model: str, engine: str, terminal: Terminal) -> Any:
+    """The predictor of a model. With no engine named, on a processor, its ONNX file is made first, once: from then on
+    every picture takes half the time. Where it cannot be made Keras does."""
+    from segmodels.device import device
+    from segmodels.engines import chosen_engine
+    from segmodels.hub.onnx_model import PACKAGES
+    from segmodels.prediction.predictor import AUTO, Predictor
+
+    makes = chosen_engine() == "tensorflow" and all(importlib.util.find_spec(name) for name in PACKAGES)
+    if engine == AUTO and makes and device().kind == "cpu":
+        try:
+            return Predictor(model, engine="onnx", reporter=terminal)
+        except UserError:  # of the file; if it is of the model, Keras says so
+            return Predictor(model, engine="keras")
+    return Predictor(model, engine=engine, reporter=terminal)
+
+
+def _engines(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.prediction.engines import ENGINES
+
+    if parsed.model is None:
+        rows = [
+            {
+                "name": name,
+                "installed": all(importlib.util.find_spec(package) for package in engine.packages),
+                "computes with": engine.description,
+            }
+            for name, engine in ENGINES.items()
+        ]
+        shown = [{**row, "installed": "yes" if row["installed"] else "no"} for row in rows]
+        return rows, table(shown, ["name", "installed", "computes with"])
+    from segmodels.hub.onnx_model import onnx_file
+
+    terminal = Terminal()
+    try:
+        path = onnx_file(parsed.model, reporter=terminal)
+    finally:
+        terminal.close()
+    return {"model": parsed.model, "engine": "onnx", "file": str(path)}, f"{parsed.model}: {path}"
