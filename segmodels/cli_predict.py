@@ -30,7 +30,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
         "--tta", nargs="?", const="flips", metavar="VIEWS", help="see each picture in: flips, turns, scales"
     )
     predict.add_argument("--tile", type=int, metavar="N", help="tiles of N pixels, of a model of tiles")
-    predict.add_argument("--page", type=int, default=1, metavar="N", help="of files of several pages (default: 1)")
+    predict.add_argument("--page", type=int, default=0, metavar="N", help="of files of several, from 0 (default: 0)")
     predict.add_argument("--threshold", type=float, default=0.0, metavar="P", help="ignore pixels of less confidence")
     predict.add_argument("--smallest", type=int, default=0, metavar="N", help="remove regions of fewer pixels")
     predict.add_argument("--largest-hole", type=int, default=0, metavar="N", help="fill holes of up to N pixels")
@@ -52,8 +52,6 @@ def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
         choose("format", name, list(FORMATS))
     if not wanted:
         raise UserError(f"--format names none: choose of {', '.join(FORMATS)}")
-    if parsed.page < 1:
-        raise UserError(f"--page {parsed.page}: pages are counted from 1")
     if parsed.micrometres is not None and not 0 < parsed.micrometres < 1e6:
         raise UserError(f"--micrometres {parsed.micrometres}: give the side of a pixel, such as 0.25")
     method = METHODS[choose("method", parsed.objects, list(METHODS))]() if parsed.objects else None
@@ -65,7 +63,7 @@ def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
             [Path(image) for image in parsed.images],
             Path(parsed.out),
             wanted,
-            page=parsed.page - 1,
+            page=parsed.page,
             tile=parsed.tile,
             tta=parsed.tta,
             refinement=refinement,
