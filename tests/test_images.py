@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import zlib
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from segmodels.data.images import MAX_PIXELS, read_image, read_mask, resize_image, resize_mask
+from segmodels.data.images import MAX_PIXELS, page_count, read_image, read_mask, resize_image, resize_mask
 from segmodels.errors import UserError
 
 RAMP = np.linspace(0, 255, 8 * 12).reshape(8, 12).astype(np.uint8)
@@ -277,3 +280,217 @@ def test_damaged_exif_is_read_or_refused_in_one_line(exif: bytes) -> None:
     except UserError as error:
         said = str(error)
     assert said == "" or ("damaged" in said and "\n" not in said)
+
+
+DEEP = np.random.default_rng(3).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+#: The upper byte, but rounded: 16 bits hold 65535, which is 257 times 255.
+EIGHT = np.round(DEEP / 257).astype(np.uint8)
+
+
+def tiff(*pictures: np.ndarray, subfiles: tuple[int, ...] = (), **options: Any) -> bytes:
+    file = io.BytesIO()
+    writing = {key: options.pop(key) for key in ("bigtiff", "byteorder") if key in options}
+    with tifffile.TiffWriter(file, **writing) as writer:
+        for picture, kind in itertools.zip_longest(pictures, subfiles, fillvalue=0):
+            writer.write(picture, subfiletype=kind, metadata=None, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {}, {"compression": "lzw"}, {"compression": "zlib", "predictor": True}, {"compression": "packbits"},
+        {"compression": "zstd"}, {"tile": (16, 16)}, {"rowsperstrip": 3}, {"bigtiff": True},
+    ],
+)  # fmt: skip
+def test_sixteen_bit_colours_of_a_tiff_keep_their_range(how: dict[str, Any], byteorder: str) -> None:
+    data = tiff(DEEP, photometric="rgb", byteorder=byteorder, **how)
+    np.testing.assert_array_equal(read_image(data), EIGHT)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_sixteen_bit_colours_in_planes_are_put_together(compression: str | None) -> None:
+    planes = np.ascontiguousarray(DEEP.transpose(2, 0, 1))
+    data = tiff(planes, photometric="rgb", planarconfig="separate", compression=compression)
+    np.testing.assert_array_equal(read_image(data), EIGHT)
+    three = tiff(planes, photometric="minisblack", planarconfig="separate")  # as ImageJ saves three channels
+    np.testing.assert_array_equal(read_image(three), EIGHT)
+
+
+def test_sixteen_bit_colours_of_a_png_keep_their_range() -> None:
+    np.testing.assert_array_equal(read_image(imagecodecs.png_encode(DEEP)), EIGHT)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_colours_with_transparency_are_laid_over_white(kind: str) -> None:
+    alpha = np.random.default_rng(4).integers(0, 65536, (20, 30, 1), dtype=np.uint16)
+    four = np.concatenate([DEEP, alpha], -1)
+    data = imagecodecs.png_encode(four) if kind == "PNG" else tiff(four, photometric="rgb", extrasamples=["unassalpha"])
+    expected = 255 - (255 - DEEP / 257) * (alpha / 65535)
+    assert np.abs(read_image(data) - expected).max() < 1.5
+
+
+def test_grey_with_transparency_of_sixteen_bits_is_laid_over_white() -> None:
+    two = np.array([[[0, 65535], [0, 0], [25700, 65535]]], np.uint16)
+    assert read_image(imagecodecs.png_encode(two))[0, :, 0].tolist() == [0, 255, 100]
+
+
+def test_the_transparent_colour_of_a_sixteen_bit_png_is_white() -> None:
+    data = imagecodecs.png_encode(np.array([[[257, 514, 65535], [257, 515, 65535]]], np.uint16))
+    colour = b"tRNS" + struct.pack(">HHH", 257, 514, 65535)
+    data = data[:33] + struct.pack(">I", 6) + colour + struct.pack(">I", zlib.crc32(colour)) + data[33:]
+    assert read_image(data)[0].tolist() == [[255, 255, 255], [1, 2, 255]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_small_numbers_in_sixteen_bits_stay_as_they_are(channels: int, kind: str) -> None:
+    values = np.random.default_rng(5).integers(0, 256, (6, 5, channels), dtype=np.uint16).squeeze()
+    data = imagecodecs.png_encode(values) if kind == "PNG" else tiff(values, photometric="rgb" if channels == 3 else 1)
+    np.testing.assert_array_equal(read_image(data), values.reshape(6, 5, channels) + np.zeros(3, np.uint16))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_twelve_bits_in_sixteen_are_scaled_as_sixteen(channels: int) -> None:
+    """Nothing in the file says that only twelve are used, and two pictures of one camera stay alike."""
+    values = np.random.default_rng(6).integers(0, 4096, (6, 5, channels), dtype=np.uint16).squeeze()
+    expected = np.round(values.reshape(6, 5, channels) / 257) + np.zeros(3)
+    np.testing.assert_array_equal(read_image(tiff(values, photometric="rgb" if channels == 3 else 1)), expected)
+    np.testing.assert_array_equal(read_image(imagecodecs.png_encode(values)), expected)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_packed_twelve_bits_have_the_range_of_twelve(order: str, channels: int) -> None:
+    values = np.linspace(0, 4095, 16 * channels).astype(int)
+    packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(len(values) * 3 // 2, "big")
+    entries = [(256, 16), (257, 1), (258, 12), (259, 1), (262, 2 if channels == 3 else 1), (273, 8), (277, channels),
+               (278, 1), (279, len(packed))]  # fmt: skip
+    directory = b"".join(struct.pack(order + "HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
+    start = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(packed))
+    data = start + packed + struct.pack(order + "H", len(entries)) + directory + bytes(4)
+    expected = np.round(values / 4095 * 255).reshape(1, 16, channels) + np.zeros(3)
+    np.testing.assert_array_equal(read_image(data), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_floats_are_spread_from_least_to_greatest(dtype: type, channels: int) -> None:
+    values = np.random.default_rng(7).normal(3, 10, (6, 5, channels)).astype(dtype)
+    data = tiff(values.squeeze(), photometric="rgb" if channels == 3 else "minisblack")
+    exact = values.astype(np.float64)
+    expected = np.round((exact - exact.min()) / (exact.max() - exact.min()) * 255)
+    np.testing.assert_array_equal(read_image(data), expected + np.zeros(3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_floats_without_bounds_are_read() -> None:
+    values = np.array([[np.nan, np.inf, -np.inf, 2.0, 4.0]], np.float32)
+    assert read_image(tiff(values))[0, :, 0].tolist() == [0, 0, 0, 128, 255]
+    assert read_image(tiff(np.array([[-1.5e308, 0, 1.5e308]])))[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_with_white_as_zero_is_turned(dtype: type) -> None:
+    most = np.iinfo(dtype).max
+    data = tiff(np.array([[0, most // 255 * 100, most]], dtype), photometric="miniswhite")
+    assert read_image(data)[0, :, 0].tolist() == [255, 155, 0]
+
+
+def test_sixteen_bit_cmyk_is_read_as_that_of_eight_bits() -> None:
+    inks = np.random.default_rng(8).integers(0, 256, (6, 5, 4), dtype=np.uint8)
+    eight = np.asarray(Image.fromarray(inks, "CMYK").convert("RGB"))
+    np.testing.assert_array_equal(read_image(tiff(inks, photometric="separated")), eight)
+    np.testing.assert_array_equal(read_image(tiff(inks.astype(np.uint16) * 257, photometric="separated")), eight)
+
+
+def test_palette_of_a_gif_with_a_transparent_colour() -> None:
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    assert read_image(saved(image, "GIF", transparency=1))[0].tolist() == [[10, 20, 30], [255] * 3, [70, 80, 90]]
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "PPM", "GIF"])
+def test_one_bit_is_black_and_white_in_every_kind(kind: str) -> None:
+    bits = np.random.default_rng(9).random((5, 11)) > 0.5
+    expected = np.where(bits, 255, 0)[..., None] + np.zeros(3)
+    np.testing.assert_array_equal(read_image(saved(Image.fromarray(bits), kind)), expected)
+    if kind == "TIFF":
+        np.testing.assert_array_equal(read_image(saved(Image.fromarray(bits), kind, compression="group4")), expected)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_deep_pictures_are_turned_upright(orientation: int) -> None:
+    stored = np.ascontiguousarray(np.stack([STORED[orientation](DEEP[..., band]) for band in range(3)], -1))
+    data = tiff(stored, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+    np.testing.assert_array_equal(read_image(data), EIGHT)
+
+
+def test_too_many_channels_are_told_from_damage() -> None:
+    data = tiff(np.zeros((6, 5, 7), np.uint16), photometric="minisblack", planarconfig="contig")
+    assert message(data, name="stack.tif") == "stack.tif: a picture of 7 channels: save one, or three as RGB"
+
+
+def test_masks_of_sixteen_bits_are_not_scaled() -> None:
+    values = np.array([[0, 200, 255]], np.uint16)
+    assert read_mask(tiff(values)).tolist() == values.tolist()
+    assert "one class id a pixel" in message(tiff(DEEP, photometric="rgb"), read_mask)
+
+
+PAGES = [np.full((4, 6, 3), 50 * number, np.uint8) for number in range(5)]
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_pages_of_a_tiff_without_its_reduced_copies(bigtiff: bool, byteorder: str, compression: str | None) -> None:
+    how = {"photometric": "rgb", "compression": compression}
+    data = tiff(*PAGES, subfiles=(0, 1, 2, 1, 0), bigtiff=bigtiff, byteorder=byteorder, **how)
+    assert page_count(data) == 3
+    assert [int(read_image(data, page=page)[0, 0, 0]) for page in range(3)] == [0, 100, 200]
+    for page in (3, 99, -1):
+        text = message(data, name="stack.tif", page=page)
+        assert text == f"stack.tif has no page {page}: there are 3, from 0 to 2"
+
+
+def test_a_reduced_copy_before_the_picture_and_nothing_but_copies() -> None:
+    assert read_image(tiff(*PAGES[1:3], subfiles=(1, 0), photometric="rgb"))[0, 0, 0] == 100
+    copies = tiff(*PAGES[1:3], subfiles=(1, 1), photometric="rgb")
+    assert page_count(copies) == 2
+    assert read_image(copies, page=1)[0, 0, 0] == 100
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_masks_of_a_tiff_and_its_old_copies_are_no_pages(old: bool) -> None:
+    data = tiff(*PAGES[:3], subfiles=(0, 1, 0), photometric="rgb")
+    second = data.index(struct.pack("<HHII", 254, 4, 1, 1))
+    entry = struct.pack("<HHIHH", 255, 3, 1, 2, 0) if old else struct.pack("<HHII", 254, 4, 1, 4)
+    data = data[:second] + entry + data[second + 12 :]
+    assert page_count(data) == 2
+    assert read_image(data, page=1)[0, 0, 0] == 100
+
+
+def test_deep_pages_and_pages_of_different_kinds(tmp_path: Path) -> None:
+    path = tmp_path / "stack.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(PAGES[1], photometric="rgb", metadata=None)
+        writer.write(DEEP, photometric="rgb", metadata=None)
+        writer.write(DEEP[..., 0], photometric="minisblack", metadata=None)
+        writer.write(DEEP.astype(np.float32), photometric="rgb", metadata=None)
+    assert page_count(path) == 4
+    with path.open("rb") as file:
+        for source in (path, path.read_bytes(), file):
+            assert read_image(source, page=0)[0, 0, 0] == 50
+            np.testing.assert_array_equal(read_image(source, page=1), EIGHT)
+            np.testing.assert_array_equal(read_image(source, page=2), EIGHT[..., :1] + np.zeros(3, np.uint8))
+            assert read_image(source, page=3).shape == DEEP.shape
+
+
+def test_what_is_no_tiff_has_one_page(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert page_count(data) == page_count(b"") == page_count(b"II*\0") == 1
+    assert message(data, name="a.gif", page=1) == "a.gif has no page 1: the only one is page 0"
+    with pytest.raises(UserError, match="cannot be read"):
+        page_count(tmp_path / "gone.tif")

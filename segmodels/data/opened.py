@@ -21,6 +21,9 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 #: More pixels than this are refused before they are decoded: a few kilobytes can claim billions.
 MAX_PIXELS = 64_000_000
 
+#: A longer side is refused: a JPEG's can be no longer, and nothing shows such a picture.
+MAX_SIDE = 65_500
+
 
 class Opened:
     """An opened picture whose kind and pixel count are allowed; every failure inside becomes a `UserError`."""
@@ -45,7 +48,7 @@ class Opened:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._open(io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source)
+                self._open(self.source if isinstance(self.source, (str, Path)) else io.BytesIO(self._bytes()))
         except UserError:
             raise
         except FileNotFoundError:
@@ -62,7 +65,23 @@ class Opened:
             raise UserError(f"{self.label}: the picture is truncated or damaged ({_one_line(error)})") from None
         return self.image
 
+    def _bytes(self) -> bytes:
+        """What an open file holds: Pillow would close it, but it belongs to who opened it."""
+        assert not isinstance(self.source, Path)
+        if isinstance(self.source, bytes):
+            return self.source
+        self.source.seek(0)
+        return self.source.read()
+
     def _open(self, source: Path | BinaryIO) -> None:
+        try:
+            self._load(source)
+        except BaseException:
+            if hasattr(self, "image"):
+                self.image.close()
+            raise
+
+    def _load(self, source: Path | BinaryIO) -> None:
         try:
             self.image: Any = Image.open(source, formats=FORMATS)
             self._turn_to_page()
@@ -78,8 +97,9 @@ class Opened:
             return
         self.size = width, height = self.image.size
         if width * height > MAX_PIXELS:
-            self.image.close()
             raise Image.DecompressionBombError
+        if max(width, height) > MAX_SIDE:
+            raise UserError(f"{self.label}: {width} x {height} pixels, a side over {MAX_SIDE:,}; crop it")
         self._check_work()
         if self.seen and (deep := self._deep()):
             self._take(deep)
@@ -102,7 +122,7 @@ class Opened:
 
     def _check_work(self) -> None:
         """Refuse what claims much less than decoding it would take."""
-        if self.image.format == "JPEG":
+        if self.image.format in ("JPEG", "MPO"):  # the latter holds several
             place = self.image.fp.tell()
             if has_too_many_scans(self.image.fp):
                 raise UserError(f"{self.label}: a JPEG of more than {MAX_SCANS} scans, as in a bomb; save it anew")
@@ -139,9 +159,9 @@ class Opened:
 
 
 def name_of(source: Path | bytes | BinaryIO) -> str:
-    if isinstance(source, (str, Path)):
-        return str(source)
-    return str(getattr(source, "name", "picture"))
+    """What messages call a picture that has no other name; one line, whatever the name of its file."""
+    name = str(source if isinstance(source, (str, Path)) else getattr(source, "name", "picture"))
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _one_line(error: Exception) -> str:

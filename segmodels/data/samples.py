@@ -73,7 +73,8 @@ def _stripes(values: np.ndarray) -> list[np.ndarray]:
 def _finite(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "iub":
         return values
-    return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    with np.errstate(invalid="ignore"):  # a NaN may be of the kind that signals
+        return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def deep_png(data: bytes, transparent: object) -> Image.Image:
