@@ -85,7 +85,8 @@ def compare(parsed: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _create(parsed: argparse.Namespace) -> Any:
-    from segmodels.evaluation.compare.comparison import MOST_SEEDS, Comparison
+    from segmodels.evaluation.compare.comparison import Comparison
+    from segmodels.evaluation.compare.entries import MOST_SEEDS
     from segmodels.evaluation.compare.members import architecture_members, model_members, recipe_members
 
     seeds = 1 if parsed.seeds is None else parsed.seeds

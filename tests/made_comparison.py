@@ -13,16 +13,8 @@ import pytest
 
 from segmodels.data.dataset import Dataset
 from segmodels.evaluation.boundary import boundary_counts, boundary_f1, boundary_iou, default_width
-from segmodels.evaluation.compare.comparison import (
-    CHECKPOINT,
-    HISTORY,
-    RECIPE,
-    SPEED,
-    TRAINING,
-    Comparison,
-    Entry,
-    Member,
-)
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import CHECKPOINT, HISTORY, RECIPE, SPEED, TRAINING, Entry, Member
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.evaluation.instances import FIGURES
 from segmodels.evaluation.picture_counts import PictureCounts

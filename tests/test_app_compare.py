@@ -19,19 +19,9 @@ from streamlit.testing.v1 import AppTest
 
 from segmodels import cli, cli_compare
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import (
-    COUNTS,
-    DOCUMENT,
-    HISTORY,
-    RECIPE,
-    SPEED,
-    TRAINING,
-    Comparison,
-    Member,
-    find_comparison,
-    list_comparisons,
-)
+from segmodels.evaluation.compare.comparison import COUNTS, DOCUMENT, Comparison, find_comparison, list_comparisons
 from segmodels.evaluation.compare.differences import real_differences
+from segmodels.evaluation.compare.entries import HISTORY, RECIPE, SPEED, TRAINING, Member
 from segmodels.evaluation.compare.table import comparison_table
 from segmodels.home import home as home_folder
 from segmodels.models.architectures import ARCHITECTURES

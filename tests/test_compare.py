@@ -17,8 +17,9 @@ from segmodels.data.dataset import Sample
 from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.compare import conduct as conducting
-from segmodels.evaluation.compare.comparison import Comparison, Member, find_comparison, list_comparisons
+from segmodels.evaluation.compare.comparison import Comparison, find_comparison, list_comparisons
 from segmodels.evaluation.compare.conduct import conduct
+from segmodels.evaluation.compare.entries import Member
 from segmodels.evaluation.compare.members import architecture_members, model_members, recipe_members
 from segmodels.evaluation.compare.table import comparison_table
 from segmodels.evaluation.picture_counts import PictureCounts

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmodels.evaluation.compare.comparison import SPEED, Comparison
+from segmodels.evaluation.compare.comparison import Comparison
 from segmodels.evaluation.compare.differences import compared_scores, real_differences
+from segmodels.evaluation.compare.entries import SPEED
 from segmodels.evaluation.compare.pareto import pareto_front
 from segmodels.evaluation.compare.table import Table, comparison_table, protocol_line
 from segmodels.evaluation.compare.table_formats import to_csv, to_latex, to_markdown

@@ -9,7 +9,8 @@ from contextlib import suppress
 import streamlit as st
 
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.evaluation.compare.pareto import pareto_front
 from segmodels.evaluation.compare.table import Column, Table
 from ui.comparison_charts import Point, cost_chart

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import Entry
 from ui.comparison_found import entry_name
 from ui.curves import FIGURES, Drawn, curves, is_there, legend, said
 from ui.curves_view import FIRST, MOST

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from segmodels.evaluation.compare.bootstrap import Bootstrap, Pair, higher_is_better
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.evaluation.compare.groups import LETTERS, groups, letters
 from ui.comparison_charts import Point, interval_chart
 from ui.comparison_found import found_differences, found_table

@@ -9,8 +9,9 @@ import streamlit as st
 
 from segmodels.data.dataset import SPLITS
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import MOST_SEEDS, Comparison, Member
+from segmodels.evaluation.compare.comparison import Comparison
 from segmodels.evaluation.compare.conduct import begin
+from segmodels.evaluation.compare.entries import MOST_SEEDS, Member
 from segmodels.evaluation.compare.members import architecture_members, model_members, recipe_members
 from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec

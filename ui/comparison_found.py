@@ -11,8 +11,9 @@ import streamlit as st
 
 from segmodels.data.dataset import Dataset
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import FAILURE, FILE, HISTORY, RECIPE, SPEED, TRAINING, Comparison, Entry
+from segmodels.evaluation.compare.comparison import FILE, Comparison
 from segmodels.evaluation.compare.differences import Differences, real_differences
+from segmodels.evaluation.compare.entries import FAILURE, HISTORY, RECIPE, SPEED, TRAINING, Entry
 from segmodels.evaluation.compare.table import Table, comparison_table
 from segmodels.evaluation.reports import COUNTS, DOCUMENT
 from segmodels.files import state_of

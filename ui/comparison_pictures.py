@@ -8,7 +8,8 @@ import numpy as np
 import streamlit as st
 
 from segmodels.data.dataset import Dataset, Sample
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.prediction.stored import StoredPredictions
 from ui.comparison_apart import masks_apart
 from ui.comparison_found import (

@@ -9,7 +9,8 @@ import streamlit as st
 import yaml
 
 from segmodels.durations import duration
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.training.recipe_difference import differences
 from ui.comparison_found import entry_name
 from ui.frame import plain

@@ -8,7 +8,8 @@ from contextlib import suppress
 import streamlit as st
 
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import Entry
 from ui.comparison_found import comparison_dataset, entry_name, evaluated
 from ui.links import linked_selectbox
 from ui.report_view import report_view

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from segmodels.durations import duration
-from segmodels.evaluation.compare.comparison import Member
+from segmodels.evaluation.compare.entries import Member
 from segmodels.named_recipes import named_recipe
 from segmodels.training.recipe_times import times_here
 from ui.frame import plain

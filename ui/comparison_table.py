@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.evaluation.compare.table import Column, Row, Table
 from segmodels.evaluation.compare.table_formats import to_csv, to_latex, to_markdown
 from segmodels.report.comparison_report import comparison_report

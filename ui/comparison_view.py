@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import ALIVE, Comparison, Entry
+from segmodels.evaluation.compare.comparison import ALIVE, Comparison
 from segmodels.evaluation.compare.conduct import begin
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.evaluation.compare.table import protocol_line
 from segmodels.files import whole
 from ui.comparison_cost import cost_view

@@ -11,7 +11,8 @@ from PIL import Image
 from segmodels.data.dataset import ClassLabel
 from segmodels.data.images import encoded
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.prediction.masks import overlay
 from segmodels.prediction.stored import StoredPredictions
 

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from segmodels import __version__
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
 from segmodels.evaluation.compare.differences import Differences, real_differences
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.evaluation.compare.groups import LETTERS, groups, letters
 from segmodels.evaluation.compare.table import RANKED_BY, Table, comparison_table, protocol_line
 from segmodels.report.charts import MOST_CLASSES, WIDTH, Series, line_chart, matrix_chart

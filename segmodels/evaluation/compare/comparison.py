@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,118 +19,31 @@ from typing import Any
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError, choose
+from segmodels.evaluation.compare.entries import (
+    FAILURE,
+    SPEED,
+    Entry,
+    Member,
+    check_members,
+    document_of,
+    run_of,
+    state_of_run,
+)
 from segmodels.evaluation.evaluated_data import evaluated_recipe
-from segmodels.evaluation.reports import COUNTS, DOCUMENT, Report, load_report
+from segmodels.evaluation.reports import COUNTS, DOCUMENT
 from segmodels.files import explain_disk_errors, read_json, replacing, slug, write_json
 from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec
-from segmodels.training.rows import Row, read_rows
-from segmodels.training.runs import Run, find_checkpoint, is_run, runs_folder
+from segmodels.training.runs import Run, find_checkpoint
 from segmodels.training.tickets import START_GRACE, holding, is_held
 
-#: The files of a comparison, and of each of its results.
-FILE, STATUS, REQUEST = "comparison.json", "status.json", "request.json"
-FAILURE, SPEED, HISTORY, RECIPE, TRAINING = "failure.json", "speed.json", "history.csv", "recipe.json", "training.json"
-CHECKPOINT, SPLIT = "checkpoint.json", "split.json"
-#: The most members, and runs of each.
-MOST_MEMBERS, MOST_SEEDS = 64, 20
+#: The files of a comparison, beside the results of its entries.
+FILE, STATUS, REQUEST, SPLIT = "comparison.json", "status.json", "request.json", "split.json"
 PROTOCOLS, _SIZES = ("same", "own"), ("native", "model")
 #: Fields of a recipe that say how a data set is read and split, and what they are where none says it.
 READING: dict[str, Any] = {"split_seed": 0, "form": None, "split_file": None}
 #: States of a comparison while a process is at work on it.
 ALIVE = ("starting", "running")
-
-
-@dataclass(frozen=True)
-class Member:
-    """One of what is compared.
-
-    Attributes:
-        name: what the table calls it; no two have the same.
-        recipe: the fields that its runs are trained by, but for the seed; None of a model that is there already.
-        model: the checkpoint or run that is there already; None of what is trained here.
-        runs: the directory of the run of each seed, None before it is made; of a model that is there, one None.
-    """
-
-    name: str
-    recipe: dict[str, Any] | None = None
-    model: str | None = None
-    runs: tuple[str | None, ...] = (None,)
-
-    def __post_init__(self) -> None:
-        """`ValueError` where a field is of another type: a comparison's file may be anybody's."""
-        object.__setattr__(self, "runs", tuple(self.runs))
-        kinds = (self.name, str), (self.recipe, dict | None), (self.model, str | None)
-        if not all(isinstance(value, kind) for value, kind in kinds) or (self.recipe is None) == (self.model is None):
-            raise ValueError("a member is a name with a recipe or a model")
-        if not self.runs or not all(isinstance(run, str | None) and "\0" not in (run or "") for run in self.runs):
-            raise ValueError("a member has paths of runs, or None")
-        if self.recipe is not None and type(self.recipe.get("seed", 0)) is not int:
-            raise ValueError("a recipe's seed is a number")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A member with one of its seeds: how far it is, and what was found.
-
-    Attributes:
-        member: its number, and `seed`, the number of its run among the member's.
-        name: of the member.
-        state: "waiting", "training", "trained", "evaluated", or "failed".
-        said: the reason where it failed, else how far it is, in a line.
-        folder: of its results.
-        run: the run, where it is one.
-    """
-
-    member: int
-    seed: int
-    name: str
-    state: str
-    said: str
-    folder: Path
-    run: Run | None = None
-
-    @property
-    def report(self) -> Report | None:
-        """Its report on the comparison's split; None before it is evaluated."""
-        with suppress(UserError):
-            return load_report(self.folder)
-        return None
-
-    @property
-    def speed(self) -> dict[str, Any]:
-        """What the model costs to use, as `measure_speed` gives it; empty before it is measured."""
-        return _document(self.folder / SPEED)
-
-    @property
-    def training(self) -> dict[str, Any]:
-        """What its training took: seconds, images_per_second, peak_memory_bytes, epochs, best_epoch, device, backend,
-        precision; empty of a model that was not trained here."""
-        return _document(self.folder / TRAINING)
-
-    @property
-    def history(self) -> list[Row]:
-        """`metrics.csv` of its run: a row an epoch."""
-        return read_rows(self.folder / HISTORY)
-
-    @property
-    def checkpoint(self) -> Path | None:
-        """The checkpoint directory that was evaluated, whose kept predictions are the masks; None before that. It may
-        have been deleted since."""
-        path = _document(self.folder / CHECKPOINT).get("path")
-        return Path(path) if isinstance(path, str) and "\0" not in path else None
-
-    @property
-    def other_pictures(self) -> int:
-        """How many of the pictures that it was evaluated on are not the comparison's: a run keeps the split that it was
-        trained with, so that it is tested on nothing that it has seen."""
-        found = _document(self.folder / CHECKPOINT).get("other_pictures")
-        return found if type(found) is int else 0
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """The recipe that it was trained by, as far as it is known."""
-        return _document(self.folder / RECIPE)
 
 
 def comparisons_folder() -> Path:
@@ -152,7 +65,7 @@ class Comparison:
             self.protocol = choose("protocol", document["protocol"], PROTOCOLS)
             self.reading = {name: document["reading"][name] for name in READING}
             self.members = tuple(Member(**row) for row in document["members"])
-            _check_members(self.members)
+            check_members(self.members)
             if not isinstance(self.root, str | None) or not 0 <= self.created < 1e11:
                 raise ValueError
         except (KeyError, TypeError, ValueError, UserError):
@@ -183,7 +96,7 @@ class Comparison:
         Raises:
             UserError: no member, two of one name, too many, an unknown data set, an empty split, or no space.
         """
-        _check_members(members)
+        check_members(members)
         reading = _reading(members, data, root)
         dataset = open_dataset(data, root, **reading)
         if not dataset.samples(choose("split", split, SPLITS)):
@@ -243,14 +156,14 @@ class Comparison:
         """A member with one of its seeds, as it is now."""
         member = self.members[number]
         folder = self.path / "results" / f"{number}-{seed}"
-        run = _run_of(member, seed)
+        run = run_of(member, seed)
         state, said = "waiting", ""
         if (folder / DOCUMENT).is_file() and (folder / COUNTS).is_file():
             state = "evaluated"
-        elif failure := _document(folder / FAILURE).get("reason"):
+        elif failure := document_of(folder / FAILURE).get("reason"):
             state, said = "failed", str(failure)
         elif run is not None:
-            state, said = _state_of(run, trained_here=member.recipe is not None)
+            state, said = state_of_run(run, trained_here=member.recipe is not None)
         elif member.recipe is not None and member.runs[seed]:
             state, said = "failed", "its run was deleted before it was evaluated"
         return Entry(number, seed, member.name, state, said, folder, run)
@@ -274,14 +187,14 @@ class Comparison:
 
     def status(self) -> dict[str, Any]:
         """state ("starting", "running", "finished", "stopped" or "interrupted"), phase, error."""
-        status = _document(self.path / STATUS)
+        status = document_of(self.path / STATUS)
         if not isinstance(status.get("state"), str):
             status = {"state": "interrupted"}
         if status["state"] in ALIVE and not self.locked():
             began = status.get("heartbeat")
             fresh = isinstance(began, int | float) and 0 <= time.time() - began < START_GRACE
             if status["state"] == "running" or not fresh:
-                again = _document(self.path / STATUS)  # it may have ended between the two looks
+                again = document_of(self.path / STATUS)  # it may have ended between the two looks
                 status = {**again, "state": "interrupted"} if again.get("state", "running") in ALIVE else again
         return status
 
@@ -328,16 +241,6 @@ class Comparison:
             shutil.rmtree(self.path)
 
 
-def _check_members(members: Sequence[Member]) -> None:
-    if not members:
-        raise UserError("nothing to compare: name architectures, recipes or models")
-    if len(members) > MOST_MEMBERS or any(len(member.runs) > MOST_SEEDS for member in members):
-        raise UserError(f"a comparison takes up to {MOST_MEMBERS} members with {MOST_SEEDS} seeds each")
-    names = [member.name for member in members]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"two of the compared are called {twice!r}: name each once")
-
-
 def _reading(members: Sequence[Member], data: str, root: str | None) -> dict[str, Any]:
     """How the data set is read and split for the first of the members that is trained, or was, on it."""
     for member in members:
@@ -369,42 +272,3 @@ def find_comparison(name: str) -> Comparison:
             if (path / FILE).is_file():
                 return Comparison(path)
     raise UserError(f"there is no comparison {reprlib.repr(name)}: `python -m segmodels comparisons list` names them")
-
-
-def checkpoint_of(entry: Entry, member: Member) -> Path:
-    """The checkpoint directory of an entry; `UserError` where it is gone, or not there yet."""
-    return entry.run.checkpoint() if entry.run is not None and not member.model else find_checkpoint(member.model or "")
-
-
-def _run_of(member: Member, seed: int) -> Run | None:
-    path = member.runs[seed]
-    if member.model is not None:
-        with suppress(UserError):
-            found = find_checkpoint(member.model)
-            path = str(found.parent) if found.name == "best" else None
-    if path is None or not is_run(Path(path)):
-        return None
-    run = Run(path)
-    # Of a foreign comparison no run is taken that another folder has: it could be paused, or go on.
-    return run if member.model is not None or run.path.parent == runs_folder().resolve() else None
-
-
-def _state_of(run: Run, *, trained_here: bool) -> tuple[str, str]:
-    status = run.status()
-    state, epoch, epochs = status["state"], status.get("epoch") or 0, status.get("epochs")
-    best = status.get("best") or {}
-    figure = f", validation mean IoU {best['mean_iou']:.3f}" if best.get("epoch") else ""
-    if state == "finished" or (not trained_here and run.has_best):
-        return "trained", f"{state}{figure}"
-    if state == "failed":
-        return "failed", str(status.get("error") or "its training failed")
-    if state == "queued":
-        return "waiting", str(status.get("phase") or "waiting for its turn")
-    return "training", f"{state}, {epoch} of {epochs} epochs{figure}"
-
-
-def _document(path: Path) -> dict[str, Any]:
-    with suppress(UserError):
-        found = read_json(path)
-        return found if isinstance(found, dict) else {}
-    return {}

@@ -20,17 +20,8 @@ from typing import Any
 
 from segmodels.device import choose_devices
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import (
-    ALIVE,
-    CHECKPOINT,
-    HISTORY,
-    RECIPE,
-    SPEED,
-    TRAINING,
-    Comparison,
-    Entry,
-    checkpoint_of,
-)
+from segmodels.evaluation.compare.comparison import ALIVE, Comparison
+from segmodels.evaluation.compare.entries import CHECKPOINT, HISTORY, RECIPE, SPEED, TRAINING, Entry, checkpoint_of
 from segmodels.evaluation.reports import COUNTS, DOCUMENT, load_report
 from segmodels.files import explain_disk_errors, replacing, write_json
 from segmodels.home import home

@@ -11,7 +11,7 @@ import numpy as np
 
 from segmodels.errors import UserError
 from segmodels.evaluation.compare.bootstrap import Bootstrap, Scores, bootstrap
-from segmodels.evaluation.compare.comparison import Entry
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.evaluation.picture_counts import PictureCounts
 
 

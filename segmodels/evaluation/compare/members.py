@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segmodels.data.datasets import dataset_type, open_dataset
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import Member
+from segmodels.evaluation.compare.entries import Member
 from segmodels.hub.checkpoint import read_spec
 from segmodels.models.architectures import architecture_row, default_backbone
 from segmodels.models.backbones import PLAIN

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import Comparison, Entry
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.entries import Entry
 from segmodels.evaluation.instances import FIGURES
 from segmodels.report.text import number
 from segmodels.training.recipe_difference import differences
