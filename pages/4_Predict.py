@@ -1,56 +1,40 @@
-"""Predict: a picture in, its mask out, at the picture's own size."""
+"""Predict: pictures in, their masks out, at the pictures' own size."""
 
 import streamlit as st
 
-from segmodels.errors import UserError
-from segmodels.hub.checkpoint import read_spec
-from ui import cached
 from ui.frame import in_place, page
-from ui.links import linked_selectbox
-from ui.models import usable_models
-from ui.prediction_view import Chosen, prediction_view
+from ui.prediction_choice import choose_how, choose_models
+from ui.prediction_many import many_view
+from ui.prediction_picture import choose_page
+from ui.prediction_prepare import prepare_view
+from ui.prediction_several import several_view
+from ui.prediction_source import choose_pictures
+from ui.prediction_view import prediction_view
 
 page(
     "Predict",
     ":material/draw:",
-    "Drop in a picture and get its mask. It stays on this computer and is forgotten with the tab.",
+    "Drop in pictures and get their masks. They stay on this computer and are forgotten with the tab.",
 )
 
 
 def main() -> None:
-    models = usable_models()
+    models = choose_models()
     if not models:
-        st.info("There is no trained model yet.", icon=":material/flag:")
-        st.page_link("pages/2_Train.py", label="Train one", icon=":material/arrow_forward:")
         return
-    name = linked_selectbox("Model", list(models), key="model", format_func=lambda n: models[n].title)
-    path = models[name].path
-    spec = read_spec(path)
-
-    chosen = picture(spec.recipe.get("data"))
-    if chosen is None:
-        return
-    with in_place():
-        prediction_view(path, str(spec.recipe.get("data") or "pictures"), chosen)
-
-
-def picture(data: str | None) -> Chosen | None:
-    """A file, or a test picture of the data set that the model was trained on; None before that."""
-    upload, example = st.columns([2, 1], vertical_alignment="bottom")
-    given = upload.file_uploader("Picture", key="upload", help="JPEG, PNG, TIFF, WebP, BMP or GIF, up to 64 megapixels")
-    if given is not None:
-        return Chosen(given.name, given.getvalue())
-    if not data:
-        return None
-    try:
-        opened = cached.dataset(data, None)
-        samples = {sample.id: sample for sample in opened.samples("test")}
-    except UserError:
-        return None
-    sid = example.selectbox(
-        "… or one of its test pictures", list(samples), index=None, key=f"example-{data}", placeholder="Choose"
-    )
-    return Chosen(sid, *opened.read(samples[sid])) if sid else None
+    pictures = choose_pictures(models[0].data)
+    how = choose_how()
+    prepare_view(models, how)
+    if len(pictures) > 1:
+        many_view(models, pictures, how)
+    elif pictures:
+        chosen = choose_page(pictures[0])
+        if len(models) > 1:
+            several_view(models, chosen, how)
+        else:
+            prediction_view(models[0], chosen, how)
+    else:
+        st.session_state.pop("predicted", None)
 
 
 with in_place():

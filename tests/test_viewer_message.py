@@ -6,8 +6,10 @@ import base64
 import io
 import json
 import zlib
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +17,7 @@ from PIL import Image
 from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError
 from ui.viewer import Click, _click, _mask, _window
-from ui.viewer.message import FIRST_SIDE, Layer, Picture, pack, pack_part, with_settings
+from ui.viewer.message import FIRST_SIDE, Heat, Layer, Picture, pack, pack_part, ramp, with_settings
 
 LABELS = (ClassLabel("background", "#56606B"), ClassLabel("nucleus", "#56B4E9"))
 
@@ -56,6 +58,30 @@ def test_masks_objects_and_confidence_arrive_to_the_value() -> None:
     np.testing.assert_array_equal(file(sent["instances"]), np.minimum(layer.instances, 65_535))
     np.testing.assert_allclose(file(sent["confidence"]) / 255, layer.confidence, atol=0.5 / 255)
     assert file(document["image"]).shape == (30, 40, 3)
+
+
+def test_heats_arrive_in_255ths_with_the_colours_of_their_values() -> None:
+    picture = scene()
+    values = np.random.default_rng(1).random((30, 40)) * 1.2 - 0.1  # what is outside of 0 to 1 is at its ends
+    document, file = unpacked(pack(replace(picture, heats=[Heat("Entropy", values)])))
+    (heat,) = document["heats"]
+    assert heat["name"] == "Entropy"
+    np.testing.assert_allclose(file(heat["values"]) / 255, values.clip(0, 1), atol=0.5 / 255)
+    assert document["ramp"] == ramp()
+    without = unpacked(pack(picture))[0]
+    assert (without["heats"], without["ramp"]) == ([], [])
+    with pytest.raises(UserError, match="its map Entropy is 40 x 29 pixels, the picture 40 x 30"):
+        pack(replace(picture, heats=[Heat("Entropy", values[1:])]))
+
+
+def test_the_colours_of_a_heat_go_from_dark_to_light_in_even_steps() -> None:
+    colours = np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in ramp()], np.uint8)
+    assert colours.shape == (256, 3)
+    assert ramp()[0] == "#440154"  # viridis (van der Walt and Smith 2015)
+    assert ramp()[-1] == "#FDE725"
+    lightness = cv2.cvtColor(colours[None], cv2.COLOR_RGB2LAB)[0, :, 0].astype(float)
+    assert (np.diff(lightness) >= -1).all()
+    np.testing.assert_allclose(lightness, np.linspace(lightness[0], lightness[-1], 256), atol=8)
 
 
 def test_a_large_picture_is_sent_small_with_its_whole_mask() -> None:

@@ -113,9 +113,12 @@ def jpeg(image: np.ndarray) -> bytes:
     return encoded(image, "JPEG", quality=88)
 
 
-def predictor(path: Path) -> Predictor:
-    """A loaded model, shared by all sessions; loaded anew when its weights change."""
-    return _predictor(str(path), weights_written(path))
+def predictor(path: Path, engine: str = "auto") -> Predictor:
+    """A loaded model, shared by all sessions; loaded anew when its weights change. `UserError` where it is damaged."""
+    from segmodels.prediction.pool import POOL
+
+    with st.spinner("Loading the model; the first one takes some seconds …"):
+        return POOL.get(path, engine)
 
 
 def weights_written(path: Path) -> int:
@@ -124,10 +127,3 @@ def weights_written(path: Path) -> int:
         return (whole(path) / WEIGHTS).stat().st_mtime_ns
     except OSError:
         raise UserError(f"{path} has no {WEIGHTS}: the checkpoint is incomplete, or its run was deleted") from None
-
-
-@st.cache_resource(max_entries=2, show_spinner="Loading the model; the first one takes some seconds …")
-def _predictor(path: str, written: int) -> Predictor:
-    from segmodels.prediction.predictor import Predictor
-
-    return Predictor(path)

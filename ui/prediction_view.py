@@ -2,80 +2,94 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from segmodels.data.images import encoded
-from ui import cached
 from ui.correct import correcting, keep_corrected
 from ui.frame import plain
-from ui.viewer import Layer, Picture, viewer
-
-if TYPE_CHECKING:
-    from segmodels.prediction.predictor import Result
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What the user gave: its name, the bytes of a file or an array, and the truth where that is known."""
-
-    label: str
-    content: bytes | np.ndarray
-    truth: np.ndarray | None = None
-
-    @cached_property
-    def digest(self) -> str:
-        content = self.content if isinstance(self.content, bytes) else self.content.tobytes()
-        return hashlib.blake2b(content, digest_size=12).hexdigest()
+from ui.prediction_choice import How, Model
+from ui.prediction_download import Wanted, zip_view
+from ui.prediction_objects import (
+    choose_micrometres,
+    instances_of,
+    objects_view,
+    rows_of,
+    select_clicked,
+    selected,
+)
+from ui.prediction_picture import Chosen
+from ui.prediction_result import Prediction, doubts_about, doubts_view, predicted
+from ui.prediction_scene import scene
+from ui.prediction_shares import shares_view
+from ui.viewer import viewer
 
 
-def prediction_view(path: Path, data: str, chosen: Chosen) -> None:
+def prediction_view(model: Model, chosen: Chosen, how: How) -> None:
     """Predict and draw.
 
     Args:
-        path: the checkpoint.
-        data: the data set that it was trained on, after which corrected masks are named.
+        model: its data set is what corrected masks are named after.
         chosen: what to predict.
+        how: with which engine, and what is done to the mask.
 
     Raises:
         UserError: the picture or the model cannot be read.
     """
-    result = _predicted(path, chosen)
+    prediction = predicted(model, chosen, how)
+    result = prediction.refined
+    doubts_view(doubts_about(model, prediction.result))
     height, width = result.mask.shape
     sure = 100 * float(result.confidence.mean())
-    switches = st.columns([2, 2, 4], vertical_alignment="center")
-    with switches[0]:
+    st.caption(f"{plain(chosen.label)}: {width} x {height} pixels, mean confidence {sure:.0f} %")
+    with st.container(horizontal=True, vertical_alignment="center"):
         editable = correcting()
-    numbered = switches[1].toggle("Number the objects", key="numbered")
-    switches[2].caption(f"{plain(chosen.label)}: {width} x {height} pixels, mean confidence {sure:.0f} %")
+        numbered = st.toggle("Number the objects", key="numbered", bind="query-params")
 
-    def scene() -> Picture:
-        instances = result.instances() if numbered else None
-        layers = [Layer("Prediction", result.mask, confidence=result.confidence, instances=instances)]
-        if chosen.truth is not None:
-            layers.append(Layer("Truth", chosen.truth, truth=True))
-        return Picture(chosen.label, result.image, layers, result.labels)
-
-    shows = repr((str(path), cached.weights_written(path), chosen.digest, editable, numbered))
-    edits = f"{path} {chosen.digest}" if editable else None
+    micrometres = choose_micrometres() if numbered else None
+    shown = repr((how.key(model), chosen.key, how.refinement))
+    rows = rows_of(prediction, micrometres) if numbered else []
+    table = f"objects-{shown}"
+    marked = selected(rows, table) if numbered else None
     with st.spinner("Drawing …"):
-        seen = viewer(scene, shows=shows, key="prediction", edits=edits)
+        seen = viewer(
+            lambda: scene(
+                prediction,
+                chosen,
+                instances=instances_of(prediction) if numbered else None,
+                micrometres=micrometres,
+            ),
+            shows=repr((shown, editable, numbered, micrometres)),
+            key="prediction",
+            edits=shown if editable else None,
+            clicks=numbered,
+            focus=_box(marked),
+        )
+    if numbered and not editable:
+        select_clicked(seen.clicked, rows, table)
     if editable:
         keep_corrected(
             seen,
             lambda: (result.image, result.mask),
             result.labels,
-            data=data,
+            data=model.data or "pictures",
             name=chosen.label,
             split="train",
         )
     stem = chosen.label.rsplit(".", 1)[0]
+    if numbered:
+        objects_view(rows, micrometres, name=f"{stem}-objects", key=table)
+    shares_view(result, key="shares")
+    _downloads(prediction, stem, chosen, micrometres)
+
+
+def _box(row: dict[str, Any] | None) -> tuple[int, int, int, int] | None:
+    return None if row is None else (row["left"], row["top"], row["width"], row["height"])
+
+
+def _downloads(prediction: Prediction, stem: str, chosen: Chosen, micrometres: float | None) -> None:
+    result = prediction.refined
     with st.container(horizontal=True):
         st.download_button(
             "Mask (class ids, PNG)", lambda: encoded(result.indexed(), "PNG"), f"{stem}-mask.png", "image/png",
@@ -85,16 +99,4 @@ def prediction_view(path: Path, data: str, chosen: Chosen) -> None:
             "Overlay (PNG)", lambda: encoded(result.overlay(), "PNG"), f"{stem}-overlay.png", "image/png",
             on_click="ignore", icon=":material/download:",
         )  # fmt: skip
-
-
-def _predicted(path: Path, chosen: Chosen) -> Result:
-    """What the model sees in the picture; kept until there is another model or picture."""
-    key = (str(path), cached.weights_written(path), chosen.digest)
-    kept_key, kept = st.session_state.get("predicted", (None, None))
-    if kept_key == key:
-        return kept
-    with st.spinner("Predicting …"):
-        result = cached.predictor(path)(chosen.content, name=chosen.label)
-        result.mask  # noqa: B018 - it is computed here, while the spinner turns
-    st.session_state["predicted"] = (key, result)
-    return result
+    zip_view([Wanted("", chosen.label, lambda: result)], "As one zip", key="one", micrometres=micrometres)

@@ -19,10 +19,10 @@ import streamlit as st
 
 from segmodels.data.tiles import Tiles
 from segmodels.errors import UserError
-from ui.viewer.message import Layer, Picture, pack, pack_part, with_settings
+from ui.viewer.message import Heat, Layer, Picture, pack, pack_part, with_settings
 from ui.viewer.parts import script, style
 
-__all__ = ["Click", "Layer", "Picture", "Seen", "viewer"]
+__all__ = ["Click", "Heat", "Layer", "Picture", "Seen", "viewer"]
 
 #: The parts of the module; `viewer.js` has its one export.
 PARTS = (
@@ -82,6 +82,7 @@ def viewer(
     layout: Literal["one", "swipe", "side"] = "one",
     first: int = 0,
     second: int = 1,
+    focus: tuple[int, int, int, int] | None = None,
 ) -> Seen:
     """Draw a picture with its masks.
 
@@ -101,8 +102,10 @@ def viewer(
         layout: at first: one picture, two overlays parted by a line, or two side by side. This, `opacity`, `first` and
             `second` hold until somebody chooses otherwise, for the pictures that follow too.
         first: which of the overlays is shown at first: the layers, then the errors of each where truth is known, then
-            where two differ.
+            where two differ, then the heats.
         second: which is shown beside it, where two are.
+        focus: left, top, width and height in pixels of a part that has a frame; the view moves there where it is out of
+            sight or small.
 
     Raises:
         UserError: as `load` does, or a mask that is not of the picture's size.
@@ -110,6 +113,7 @@ def viewer(
     settings = {
         "key": shows, "link": link, "edits": edits, "clicks": clicks, "compact": compact,
         "tiles": tiles and {"size": tiles.size, "lefts": tiles.lefts.tolist(), "tops": tiles.tops.tolist()},
+        "focus": focus and dict(zip(("x", "y", "width", "height"), focus, strict=True)),
         "show": {"opacity": opacity, "mode": layout, "first": first, "second": second},
     }  # fmt: skip
     window = _window(st.session_state.get(key), shows)
@@ -128,12 +132,13 @@ def _nothing() -> None:
     """A state that has a callback is one that the component may set."""
 
 
-@st.cache_data(max_entries=24, show_spinner=False)
+# Of a session: a picture that somebody uploaded is forgotten with it.
+@st.cache_data(max_entries=16, show_spinner=False, scope="session")
 def _whole(shows: str, _load: Callable[[], Picture]) -> bytes:
     return pack(_load())
 
 
-@st.cache_data(max_entries=24, show_spinner=False)
+@st.cache_data(max_entries=16, show_spinner=False, scope="session")
 def _part(shows: str, window: tuple[float, float, float, float], _load: Callable[[], Picture]) -> bytes:
     return pack_part(_load(), window)
 

@@ -52,3 +52,18 @@ function zoomedAt(camera, picture, width, height, px, py, factor) {
     y: (y - (py - height / 2) / scale) / picture.height,
   };
 }
+
+// Where a camera has to go so that a part of the picture is seen well: there is some of what lies around it, and its
+// pixels are not too large. Null where it is seen well already.
+function goingTo(box, camera, picture, width, height) {
+  const at = place(camera, picture, width, height);
+  const inside = box.x >= at.left && box.y >= at.top && box.x + box.width <= at.left + width / at.scale &&
+    box.y + box.height <= at.top + height / at.scale;
+  if (inside && Math.max(box.width, box.height) * at.scale > width / 12) return null;
+  const scale = Math.min(width / box.width / 3, height / box.height / 3, 12);
+  return {
+    x: (box.x + box.width / 2) / picture.width,
+    y: (box.y + box.height / 2) / picture.height,
+    zoom: (scale / at.scale) * camera.zoom,
+  };
+}

@@ -72,6 +72,13 @@ function legend(source, flip) {
   );
 }
 
+// The colours of a map of numbers from 0 to 1.
+function rampLegend({ name, ramp }) {
+  const bar = element("span", { class: "ramp" });
+  bar.style.background = `linear-gradient(to right, ${ramp.filter((_, i) => i % 15 === 0).join(", ")})`;
+  return element("div", { class: "legend", role: "group", "aria-label": `Legend of ${name}` }, "0 %", bar, "100 %");
+}
+
 function percent(share) {
   const value = 100 * share;
   return `${value === 0 || value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(2)} %`;

@@ -55,12 +55,13 @@ function overlayOf(pane, picture, source, settings, at) {
 }
 
 function colourise(out, picture, source, settings, at, width, height) {
-  const { table, hatched } = colourTable(source.entries);
+  const { table, hatched } = source.ramp ? rampTable(source.ramp) : colourTable(source.entries);
   const map = source.values, across = picture.maskWidth, down = picture.maskHeight;
   const columns = lookups(at.left, at.scale, width, picture.width, across);
   const rows = lookups(at.top, at.scale, height, picture.height, down);
   const objects = settings.numbered && source.instances ? source.instances.values : null;
-  const outlines = settings.contour || objects;
+  const contour = settings.contour && !source.ramp; // numbers have no outlines
+  const outlines = contour || objects;
   for (let row = 0, p = 0; row < height; row++) {
     const line = rows[row] < 0 ? -1 : rows[row] * across;
     for (let column = 0; column < width; column++, p++) {
@@ -71,10 +72,10 @@ function colourise(out, picture, source, settings, at, width, height) {
       if (outlines && row > 1 && column > 1 && columns[column - 2] >= 0 && rows[row - 2] >= 0) {
         // Two pixels of the screen are as thick as an outline is.
         const west = line + columns[column - 2], north = rows[row - 2] * across + columns[column];
-        const edge = settings.contour && (map[west] !== id || map[north] !== id);
-        if (settings.contour) colour = edge ? colour || table[map[west]] || table[map[north]] : 0;
+        const edge = contour && (map[west] !== id || map[north] !== id);
+        if (contour) colour = edge ? colour || table[map[west]] || table[map[north]] : 0;
         if (objects && (objects[west] !== objects[i] || objects[north] !== objects[i])) colour = OUTLINE;
-      } else if (settings.contour) colour = 0;
+      } else if (contour) colour = 0;
       out[p] = colour;
     }
   }
@@ -106,6 +107,16 @@ function drawNumbers(context, instances, at, width, height) {
     if (!large || px < 0 || py < 0 || px > width || py > height) continue;
     context.strokeText(number, px, py);
     context.fillText(number, px, py);
+  }
+}
+
+// A frame around a part of the picture, yellow between black so that it is seen on anything.
+function drawFrame(context, { x, y, width, height }, at) {
+  const ratio = window.devicePixelRatio || 1, gap = 3 * ratio;
+  const box = [(x - at.left) * at.scale - gap, (y - at.top) * at.scale - gap, width * at.scale + 2 * gap, height * at.scale + 2 * gap];
+  for (const [colour, thick] of [["#000000", 5], ["#F0E442", 2.5]]) {
+    Object.assign(context, { strokeStyle: colour, lineWidth: thick * ratio });
+    context.strokeRect(...box);
   }
 }
 

@@ -1,7 +1,8 @@
 """What a viewer is sent: a picture, masks laid over it, and what their numbers mean, in one piece of bytes.
 
 Four bytes give the length of a JSON document, little-endian; it follows, and then come the files that it points to:
-the picture as JPEG, masks and objects as PNGs whose values are the class ids and object numbers themselves.
+the picture as JPEG, masks, objects and heats as PNGs whose values are the class ids, the object numbers and 255ths
+themselves.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -46,6 +48,19 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """A map of numbers over a picture, such as how sure a model is.
+
+    Attributes:
+        name: what it is called.
+        values: 0 to 1, `(height, width)`.
+    """
+
+    name: str
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture and what lies over it.
 
@@ -55,6 +70,7 @@ class Picture:
         layers: masks of the picture's size, any number.
         labels: names and colours of their classes.
         micrometres: width of a pixel, where that is known.
+        heats: maps of numbers, of the picture's size too.
     """
 
     name: str
@@ -62,6 +78,7 @@ class Picture:
     layers: Sequence[Layer]
     labels: Sequence[ClassLabel]
     micrometres: float | None = None
+    heats: Sequence[Heat] = ()
 
 
 def pack(picture: Picture) -> bytes:
@@ -79,6 +96,8 @@ def pack(picture: Picture) -> bytes:
         "image": files.add(_jpeg(_fit(picture.image)), "image/jpeg"),
         "classes": [{"name": label.name, "colour": label.colour} for label in picture.labels],
         "layers": [_layer(layer, picture, files) for layer in picture.layers],
+        "heats": [_heat(heat, picture, files) for heat in picture.heats],
+        "ramp": ramp() if picture.heats else [],
         "reduced": max(height, width) > FIRST_SIDE,
         "micrometres": picture.micrometres,
         "eraser": next((i for i, label in enumerate(picture.labels) if label.name == "background"), IGNORE),
@@ -142,18 +161,36 @@ def _within(start: float, length: float, side: int) -> tuple[int, int]:
 
 
 def _layer(layer: Layer, picture: Picture, files: Files) -> dict[str, Any]:
-    if layer.mask.shape != picture.image.shape[:2]:
-        size, own = (f"{shape[1]} x {shape[0]}" for shape in (picture.image.shape, layer.mask.shape))
-        raise UserError(f"{picture.name}: its mask {layer.name} is {own} pixels, the picture {size}")
+    _check_size(layer.mask, f"mask {layer.name}", picture)
     found: dict[str, Any] = {"name": layer.name, "truth": layer.truth}
     found["mask"] = files.add(_png(indexed_mask(_fit_mask(layer.mask.astype(np.uint8)), picture.labels)))
     if layer.confidence is not None:
-        sure = np.round(255 * np.clip(layer.confidence, 0, 1)).astype(np.uint8)
-        found["confidence"] = files.add(_png(_fit_mask(sure)))
+        found["confidence"] = files.add(_png(_fit_mask(_in_a_byte(layer.confidence))))
     if layer.instances is not None:
         numbers = np.minimum(layer.instances, 65535).astype(np.uint16)
         found["instances"] = files.add(_png(_fit_mask(numbers)))
     return found
+
+
+def _heat(heat: Heat, picture: Picture, files: Files) -> dict[str, Any]:
+    _check_size(heat.values, f"map {heat.name}", picture)
+    return {"name": heat.name, "values": files.add(_png(_fit_mask(_in_a_byte(heat.values))))}
+
+
+def _check_size(values: np.ndarray, what: str, picture: Picture) -> None:
+    if values.shape != picture.image.shape[:2]:
+        size, own = (f"{shape[1]} x {shape[0]}" for shape in (picture.image.shape, values.shape))
+        raise UserError(f"{picture.name}: its {what} is {own} pixels, the picture {size}")
+
+
+def _in_a_byte(shares: np.ndarray) -> np.ndarray:
+    return np.round(255 * np.clip(shares, 0, 1)).astype(np.uint8)
+
+
+def ramp() -> list[str]:
+    """The colour of each value of a heat, 0 to 255: viridis, whose steps look equally large, as `#RRGGBB`."""
+    colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1]
+    return [f"#{red:02X}{green:02X}{blue:02X}" for red, green, blue in colours.tolist()]
 
 
 def _fit(image: np.ndarray) -> np.ndarray:

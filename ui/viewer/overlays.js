@@ -1,5 +1,5 @@
 // What can be laid over the picture of a view: each mask; its errors where truth is known; where two predictions differ;
-// nothing. The map of each is worked out when it is first looked at.
+// maps of numbers; nothing. The map of each is worked out when it is first looked at.
 
 function makeOverlays(view) {
   const { classes } = view.header;
@@ -13,6 +13,7 @@ function makeOverlays(view) {
     const title = guesses.length > 2 ? `${guesses[0].name} against ${guesses[n].name}` : "Disagreement";
     overlays.push(overlay("apart", title, () => disagreementSource(guesses[0], guesses[n])));
   }
+  for (const heat of view.heats) overlays.push(overlay("heat", heat.name, () => heatSource(heat, view.header.ramp)));
   return [...overlays, { kind: "none", title: "Picture alone", source: null }];
 
   function overlay(kind, title, make, layer = null) {

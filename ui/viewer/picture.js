@@ -1,4 +1,4 @@
-// What a message brings, decoded: the picture, its layers, the objects of each.
+// What a message brings, decoded: the picture, its layers, the objects of each, and its heats.
 
 async function decodePicture({ header, bytes }) {
   const read = async (part) => (part ? decodePng(bytes(part)) : null);
@@ -11,8 +11,9 @@ async function decodePicture({ header, bytes }) {
       instances: await read(layer.instances),
     })),
   );
-  const [first] = layers;
-  for (const layer of layers) {
+  const heats = await Promise.all((header.heats ?? []).map(async (heat) => ({ ...heat, ...(await read(heat.values)) })));
+  const [first] = [...layers, ...heats];
+  for (const layer of [...layers, ...heats]) {
     if (layer.width !== first.width || layer.height !== first.height) throw new Error("its masks differ in size");
     if (layer.instances) {
       layer.instances.table = instanceTable(layer.instances);
@@ -21,7 +22,7 @@ async function decodePicture({ header, bytes }) {
   }
   const { width, height } = header;
   const picture = { bitmap, width, height, maskWidth: first?.width ?? width, maskHeight: first?.height ?? height };
-  return { picture, layers };
+  return { picture, layers, heats };
 }
 
 function decodeImage(part, bytes) {

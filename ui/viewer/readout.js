@@ -5,7 +5,7 @@ function placeOf({ width, height, maskWidth, maskHeight }, { x, y }) {
   return Math.floor((y * maskHeight) / height) * maskWidth + Math.floor((x * maskWidth) / width);
 }
 
-function described({ picture, layers, tiles, header: { classes } }, point) {
+function described({ picture, layers, tiles, header: { classes }, shown }, point) {
   const i = placeOf(picture, point);
   const named = (id) => classes[id]?.name ?? (id === IGNORE ? "ignored" : `unknown (${id})`);
   const said = layers.map(({ name, values, confidence, instances }) => {
@@ -13,6 +13,9 @@ function described({ picture, layers, tiles, header: { classes } }, point) {
     const object = instances?.values[i] ? `, object ${instances.values[i]}` : "";
     return `${name}: ${named(values[i])}${sure}${object}`;
   });
+  for (const { kind, source } of new Set(shown())) {
+    if (kind === "heat") said.push(`${source.name}: ${percent(source.values[i] / 255)}`);
+  }
   if (tiles) said.push(tilesSaid(tiles, point));
   return [`${Math.floor(point.x)}, ${Math.floor(point.y)}`, ...said].join(" · ");
 }

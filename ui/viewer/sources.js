@@ -48,6 +48,11 @@ function disagreementSource(one, other) {
   return { name: "Disagreement", values, entries: withShares(entries, count(values), values.length) };
 }
 
+// A map of numbers, 0 to 255, in the colours of a ramp: it has no entries to switch.
+function heatSource(heat, ramp) {
+  return { name: heat.name, values: heat.values, entries: [], ramp };
+}
+
 function count(values) {
   const counts = new Float64Array(256);
   for (let i = 0; i < values.length; i++) counts[values[i]]++;
@@ -83,9 +88,17 @@ function colourTable(entries) {
   const table = new Uint32Array(256), hatched = new Uint8Array(256);
   for (const entry of entries) {
     if (entry.hidden) continue;
-    const rgb = parseInt(entry.colour.slice(1), 16);
-    table[entry.id] = (0xff << 24) | ((rgb & 0xff) << 16) | (rgb & 0xff00) | (rgb >> 16);
+    table[entry.id] = stored(entry.colour);
     hatched[entry.id] = entry.hatched ? 1 : 0;
   }
   return { table, hatched };
+}
+
+function rampTable(ramp) {
+  return { table: Uint32Array.from(ramp, stored), hatched: new Uint8Array(256) };
+}
+
+function stored(colour) {
+  const rgb = parseInt(colour.slice(1), 16);
+  return (0xff << 24) | ((rgb & 0xff) << 16) | (rgb & 0xff00) | (rgb >> 16);
 }

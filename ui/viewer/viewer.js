@@ -24,7 +24,8 @@ function makeView(root) {
   const view = {
     mode: "one", first: 0, second: 1, split: 0.5, focus: null, report: () => {}, ask: () => {},
     settings: { opacity: 0.5, contour: false, numbered: true, revision: 0 },
-    picture: null, layers: [], overlays: [], editor: null, point: null, tiles: null, chosen: [0, 1],
+    picture: null, layers: [], heats: [], overlays: [], editor: null, point: null, tiles: null, chosen: [0, 1],
+    shown, framed: null, // what is shown now, and the part of the picture that has a frame
     hidden: new Map(), // what was switched on or off, by kind and name: it holds for the next picture too
   };
   const bar = element("div", { class: "bar", role: "toolbar", "aria-label": "View" });
@@ -70,6 +71,7 @@ function makeView(root) {
         trouble.hidden = true;
         if (decoded) take(header, decoded);
       }
+      if (view.header?.key === header.key) frameUp(header.focus);
     } catch (error) {
       if (view.wanted !== header.key) return;
       trouble.textContent = `This picture cannot be shown: ${error.message}.`;
@@ -95,13 +97,22 @@ function makeView(root) {
     if (key === view.header.key) view.picture.detail = { ...where, name, bitmap };
   }
 
-  function take(header, { picture, layers }) {
+  // The camera goes to what is framed anew, unless that is in sight.
+  function frameUp(box) {
+    if (JSON.stringify(box) === JSON.stringify(view.framed)) return;
+    view.framed = box;
+    const { width, height } = drawn[0].canvas;
+    const to = box && goingTo(box, camera.camera, view.picture, width, height);
+    if (to) camera.move(to);
+  }
+
+  function take(header, { picture, layers, heats }) {
     const before = view.header, [corrected] = view.layers;
     // The same mask with other things beside it: what was painted and not saved yet stays.
     const goesOn = view.editor?.dirty && header.edits && header.edits === before.edits &&
       layers[0].values.length === corrected.values.length;
     if (goesOn) layers[0].values = corrected.values;
-    Object.assign(view, { header, picture, layers });
+    Object.assign(view, { header, picture, layers, heats });
     if (!camera || before.link !== header.link) {
       camera?.leave();
       camera = makeCamera(header.link, redraw);
@@ -196,7 +207,7 @@ function makeView(root) {
           "div",
           {},
           different.length > 1 || kind !== "mask" || masks.length > 1 ? element("strong", {}, source.name) : "",
-          legend(source, (index) => flip(kind, source, index)),
+          source.ramp ? rampLegend(source) : legend(source, (index) => flip(kind, source, index)),
         ),
       ),
     );
@@ -368,6 +379,7 @@ function makeView(root) {
     if (view.tiles?.key === view.header.key) {
       for (const { context } of drawn) drawTiles(context, view.tiles, view.picture, at, view.point);
     }
+    if (view.framed) for (const { context } of drawn) drawFrame(context, view.framed, at);
     if (view.editor) drawTool(drawn[0].context, view.editor, view.point, view.picture, at);
     const ratio = width / (drawn[0].canvas.clientWidth || width);
     const found = scaleBar(view.header.micrometres, at.scale, width / 3);

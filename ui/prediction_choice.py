@@ -1,0 +1,124 @@
+"""What predicts, and how: models, engine, test-time augmentation, and what is done to the mask afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import streamlit as st
+
+from segmodels.hub.checkpoint import read_spec
+from segmodels.prediction.result import Refinement
+from ui import cached
+from ui.links import linked_selectbox
+from ui.models import usable_models
+
+#: Models side by side.
+MOST = 6
+#: The models, in the address, with commas between.
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was chosen: the name that the address has, its checkpoint directory, and what it was trained on."""
+
+    name: str
+    path: Path
+    data: str | None
+
+
+@dataclass(frozen=True)
+class How:
+    """How pictures are predicted.
+
+    Attributes:
+        engine: "auto", or a name of `segmodels.prediction.engines.ENGINES`.
+        tta: names of `segmodels.prediction.views.VIEWS`, with commas between.
+        refinement: of the masks.
+    """
+
+    engine: str = "auto"
+    tta: str = ""
+    refinement: Refinement = field(default_factory=Refinement)
+
+    def engine_for(self, path: Path) -> str:
+        """The engine that a model is predicted with now: Keras, as long as the file that another needs is not made."""
+        from segmodels.prediction.engines import suited
+        from segmodels.prediction.engines.onnx_engine import is_made
+
+        wanted = suited(path) if self.engine == "auto" else self.engine
+        return wanted if wanted == "keras" or is_made(path) else "keras"
+
+    def key(self, model: Model) -> tuple[str, int, str, str]:
+        """Says what a prediction depends on beside the picture and what is done afterwards."""
+        return str(model.path), cached.weights_written(model.path), self.engine_for(model.path), self.tta
+
+
+def choose_models() -> list[Model]:
+    """A box for one to six of them; none where there is no model, after saying what to do."""
+    there = usable_models()
+    if not there:
+        st.info("There is no trained model yet.", icon=":material/flag:")
+        st.page_link("pages/2_Train.py", label="Train one", icon=":material/arrow_forward:")
+        return []
+    if "models" not in st.session_state:
+        st.session_state["models"] = _asked(list(there)) or list(there)[:1]
+    st.session_state["models"] = [name for name in st.session_state["models"] if name in there]
+    names = st.multiselect(
+        "Models", list(there), key="models", max_selections=MOST, format_func=lambda name: there[name].title,
+        placeholder="Choose up to six", select_all=False,
+    )  # fmt: skip
+    st.query_params[MODEL] = ",".join(names)
+    if not names:
+        st.info("Choose a model.", icon=":material/touch_app:")
+    return [
+        Model(name, there[name].path, str(data) if (data := read_spec(there[name].path).recipe.get("data")) else None)
+        for name in names
+    ]
+
+
+def _asked(there: Sequence[str]) -> list[str]:
+    """Those that a link names; a name may have a comma of its own."""
+    given = st.query_params.get(MODEL, "")
+    names = [given] if given in there else given.split(",")
+    return [name for name in dict.fromkeys(names) if name in there][:MOST]
+
+
+def choose_how() -> How:
+    """Widgets for all of it in an expander, each in the address."""
+    from segmodels.prediction.engines import ENGINES
+    from segmodels.prediction.views import VIEWS
+
+    engines = ["auto", *(name for name, engine in ENGINES.items() if all(map(find_spec, engine.packages)))]
+    asked = any(name in st.query_params for name in ("threshold", "smallest", "hole", "tta", "engine"))
+    with st.expander("Refine", st.session_state.setdefault("refine-open", asked), icon=":material/tune:"):
+        sure, small, hole = st.columns(3, gap="medium")
+        threshold = sure.slider(
+            "Least confidence", 0.0, 1.0, 0.0, 0.01, key="threshold", bind="query-params",
+            help="Pixels of which the model is less sure are ignored",
+        )  # fmt: skip
+        smallest = small.number_input(
+            "Smallest region (pixels)", 0, 10_000_000, 0, key="smallest", bind="query-params",
+            help="Smaller pieces of a class become background",
+        )  # fmt: skip
+        largest = hole.number_input(
+            "Largest hole (pixels)", 0, 10_000_000, 0, key="hole", bind="query-params",
+            help="Background of up to so many pixels within one piece is filled",
+        )  # fmt: skip
+        views, computes = st.columns([2, 1], gap="medium")
+        tta = views.pills(
+            "Test-time augmentation", list(VIEWS), selection_mode="multi", key="tta", bind="query-params",
+            help="The picture is seen mirrored, turned and at other scales too, and the answers are averaged: a little "
+            "better, and as many times slower",
+        )  # fmt: skip
+        with computes:
+            engine = linked_selectbox(
+                "Engine", engines, key="engine",
+                help="auto: ONNX Runtime on a processor once its file is made, else Keras",
+            )  # fmt: skip
+    if engine == "auto":
+        st.query_params.pop("engine", None)
+    return How(engine, ",".join(tta), Refinement(threshold, int(smallest), int(largest)))
