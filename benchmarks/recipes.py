@@ -56,7 +56,10 @@ def _row(name: str, minutes: float | None) -> str:
     dataset, status = run.recipe.dataset(), run.status()
     counts = [f"{len(dataset.samples(split)):,}" for split in ("train", "validation", "test")]
     tiles = f" ({status['images']:,} tiles)" if run.recipe.tiling else ""
-    taken = sum(float(row["seconds"]) for row in run.history()) / 60
+    epochs = run.history()
+    taken = sum(float(row["seconds"]) for row in epochs) / 60
+    if len(epochs) < status["epoch"]:  # it was stopped within its last one
+        taken = (status["ended"] - status["started"]) / 60
     figures = {"loss": report["loss"], "accuracy": report["pixel_accuracy"], "mean IoU": report["mean_iou"]}
     objects = report["instances"] or {}
     figures |= {"Dice": objects.get("dice", report["mean_dice"])} | ({"AJI": objects["aji"]} if objects else {})
@@ -67,8 +70,8 @@ def _row(name: str, minutes: float | None) -> str:
     found = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
     counted = f"{counts[0]}{tiles}, {counts[1]}, {counts[2]}"
     published = f"{row.published}; {row.used}" if row.published else ""
-    epochs = f"{status['epoch']} of {run.recipe.epochs}"
-    return f"| `{name}` | {published} | {found} | {counted} | {epochs} | {taken:.0f} | {row.differs} |"
+    reached = f"{len(epochs) or 'a part of 1'} of {run.recipe.epochs}"
+    return f"| `{name}` | {published} | {found} | {counted} | {reached} | {taken:.0f} | {row.differs} |"
 
 
 def _trained(name: str, minutes: float | None, terminal: Terminal) -> Run:

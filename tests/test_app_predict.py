@@ -28,7 +28,6 @@ from segmodels.training.runs import Run
 from segmodels.worker import Answer
 from tests.test_app import encoded, opened, texts, widget
 from ui import prediction_batch, prediction_many
-from ui.prediction_archive import pictures_of_archive
 from ui.prediction_download import FAILED, Wanted, free_stem, zip_of
 from ui.prediction_objects import csv_of
 from ui.viewer import Click, Seen
@@ -443,28 +442,12 @@ def packed(write: Callable[[zipfile.ZipFile], None]) -> bytes:
     return buffer.getvalue()
 
 
-def test_pictures_of_an_archive_come_by_name_and_are_unpacked_one_by_one() -> None:
-    contents = {f"set/{number}.PNG": photo(number)[1] for number in (2, 0, 1)}
-
-    def write(archive: zipfile.ZipFile) -> None:
-        for name, content in contents.items():
-            archive.writestr(name, content)
-        archive.writestr("__MACOSX/set/._0.PNG", b"junk")
-        archive.writestr("set/readme.txt", b"text")
-
-    found = pictures_of_archive(packed(write), name="set.zip", identity="id")
-    assert [each.label for each in found] == ["0.PNG", "1.PNG", "2.PNG"]
-    assert len({each.key for each in found}) == 3
-    for number, each in enumerate(found):
-        assert each.read() == contents[f"set/{number}.PNG"]
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (packed(lambda archive: archive.writestr("bomb.png", bytes(300 << 20))), "as a bomb does"),
         (packed(lambda archive: archive.writestr("../out.png", b"1")), "outside the folder"),
-        (packed(lambda archive: archive.writestr("notes.txt", b"1")), "has no picture in it"),
+        (packed(lambda archive: archive.writestr("notes.txt", b"1")), "holds no picture"),
         (packed(lambda archive: archive.writestr("a.png", bytes(1000)))[:-30], "not a whole archive"),
         (b"PK\x03\x04", "not a whole archive"),
     ],

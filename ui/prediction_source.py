@@ -11,11 +11,11 @@ import streamlit as st
 
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.errors import UserError
+from segmodels.prediction.sources import is_zip, uploaded_pictures
 from ui import cached
 from ui.data_choice import choose_data
 from ui.frame import in_place
 from ui.links import linked_selectbox
-from ui.prediction_archive import MAGIC, pictures_of_archive
 from ui.prediction_examples import examples, of_sample
 from ui.prediction_picture import Chosen
 
@@ -79,9 +79,13 @@ def _files(trained_on: str | None) -> list[Chosen]:
 def _pictures_of(file: UploadedFile) -> list[Chosen]:
     start = file.read(4)
     file.seek(0)
-    if start.startswith(MAGIC):
-        return pictures_of_archive(file.getvalue(), name=file.name, identity=file.file_id)
-    return [_uploaded(file, file.name)]
+    if not is_zip(start):
+        return [_uploaded(file, file.name)]
+    found = uploaded_pictures([(file.name, file.getvalue())])
+    if len(found) == 1:
+        found[0].read()  # of an archive that is refused it says why
+    found.sort(key=lambda source: source.name)
+    return [Chosen(each.name, f"{file.file_id}/{each.origin}", each.read, in_file=True) for each in found]  # type: ignore[arg-type]
 
 
 def _uploaded(file: UploadedFile, name: str) -> Chosen:

@@ -64,7 +64,7 @@ def uploaded_pictures(files: Sequence[tuple[str, bytes]]) -> list[Source]:
     found: list[tuple[str, Sequence[_Found]]] = []
     for sent, data in files:
         name = PurePosixPath(sent.replace("\\", "/")).name or "picture"
-        found.append((name, _in_zip(name, data) if _is_zip(data[:4]) else [_Found((name,), name, _always(data))]))
+        found.append((name, _in_zip(name, data) if is_zip(data[:4]) else [_Found((name,), name, _always(data))]))
     return _named(found)
 
 
@@ -82,7 +82,7 @@ def _in_path(path: Path) -> Sequence[_Found]:
         if path.is_dir():
             return _in_folder(path)
         with path.open("rb") as file:
-            if _is_zip(file.read(4)):
+            if is_zip(file.read(4)):
                 return _in_zip(str(path), path)
     except FileNotFoundError:
         return [_failing(path.name, str(path), f"{path}: no such file")]
@@ -245,7 +245,8 @@ def _always(what: Path | bytes) -> Callable[[], Path | bytes]:
     return lambda: what
 
 
-def _is_zip(start: bytes) -> bool:
+def is_zip(start: bytes) -> bool:
+    """Whether a file is a zip archive, by its first four bytes."""
     return start in (b"PK\x03\x04", b"PK\x05\x06")
 
 

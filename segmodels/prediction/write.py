@@ -98,4 +98,3 @@ def predict_files(
         rows.append(row)
         reporter.progress(done, len(sources), "predicting")
     return rows
-
