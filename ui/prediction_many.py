@@ -81,7 +81,7 @@ def _table(jobs: Sequence[Job], *, several: bool, key: str) -> Job | None:
     rows = kept_rows()
     failed = sum(bool(rows[job.key].error) for job in jobs)
     told = f", {failed} failed" if failed else ""
-    st.markdown(f"**{len(jobs)}** predicted{told}. A row chosen here opens its picture.")
+    st.markdown(f"**{len(jobs) - failed}** predicted{told}. A row chosen here opens its picture.")
     state = st.dataframe(
         _rows(jobs, several=several), hide_index=True, key=key, on_select="rerun", selection_mode="single-row",
         column_config=_columns(jobs), column_order=_order(jobs), row_height=72, placeholder="",
