@@ -117,8 +117,8 @@ def onnx_session(path: Path, threads: int | None = None) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = cores() if threads is None else threads
     options.log_severity_level = 3  # errors
-    # Within a picture its threads wait for work by keeping their cores busy, which is faster by 4 %; after it they would
-    # go on, and slow down whatever runs then.
+    # Within a picture its threads wait for work by keeping their cores busy, 4 % faster; after it they would else
+    # go on so, and slow down whatever runs then.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
