@@ -76,7 +76,9 @@ def test_a_run_is_paused_killed_resumed_and_stopped(server: Server, page: Page, 
     pressed(page, "Fork it")
     expect(page.get_by_text("with its weights")).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
-    page.get_by_text("The same as a command").click()
+    command = page.get_by_text("The same as a command")
+    expect(command).to_have_count(1)  # the form before it may still be there
+    command.click()
     best = read_json(run.best / "metrics.json")["epoch"]  # the status follows it later, or not where it was stopped
     expect(page.get_by_test_id("stCode").first).to_contain_text(f"--start-from {run.id}@{best}")
 
@@ -155,6 +157,8 @@ def test_a_recipe_that_is_no_good_is_told_in_a_line(server: Server, page: Page, 
     (tmp_path / "better.yaml").write_text("data: toy-pets\nepochs: 3\nlearning_rate: 0.1\noptions: {depth: 2}\n")
     page.get_by_test_id("stFileUploaderDropzoneInput").first.set_input_files(tmp_path / "better.yaml")
     expect(page.get_by_text("From the file better.yaml")).to_be_visible()
-    page.get_by_text("The same as a command").click()
+    command = page.get_by_text("The same as a command")
+    expect(command).to_have_count(1)  # the form before it may still be there
+    command.click()
     expect(page.get_by_test_id("stCode").first).to_contain_text("--option depth=2 --epochs 3 --learning-rate 0.1")
     no_traceback(page)
