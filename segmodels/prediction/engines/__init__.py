@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from segmodels.device import device
 from segmodels.prediction.engines.engine import Engine, Forward
 from segmodels.prediction.engines.keras_engine import open_keras
 from segmodels.prediction.engines.onnx_engine import is_made, open_onnx
@@ -23,11 +26,7 @@ ENGINES: dict[str, Engine] = {
 }  # fmt: skip
 
 
-def suited(model: object) -> str:
+def suited(model: Path) -> str:
     """The engine that answers soonest for a checkpoint directory as things are: on a processor ONNX Runtime where the
     file it needs is there, else Keras."""
-    from pathlib import Path
-
-    from segmodels.device import device
-
-    return "onnx" if device().kind == "cpu" and is_made(Path(str(model))) else "keras"
+    return "onnx" if device().kind == "cpu" and is_made(model) else "keras"

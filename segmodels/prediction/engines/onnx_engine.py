@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from segmodels.hub.onnx_model import kept_onnx_file, onnx_file, onnx_logits, onnx_session
@@ -17,6 +18,4 @@ def open_onnx(folder: Path, reporter: Reporter) -> Forward:
 
 def is_made(folder: Path) -> bool:
     """Whether the file of a checkpoint is there, and ONNX Runtime to use it."""
-    from importlib.util import find_spec
-
     return find_spec("onnxruntime") is not None and kept_onnx_file(folder) is not None
