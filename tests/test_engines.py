@@ -85,3 +85,16 @@ def test_an_engine_that_is_not_there_is_named(checkpoint: Path, monkeypatch: pyt
 def test_the_table_names_every_engine_of_the_command_line() -> None:
     assert list(ENGINES) == ["keras", "onnx", "openvino"]
     assert all(engine.description for engine in ENGINES.values())
+
+
+def test_what_an_engine_cannot_take_is_one_line(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor(checkpoint, engine="onnx")
+
+    def fails(images: np.ndarray) -> np.ndarray:
+        raise RuntimeError("BFCArena: failed to\nallocate")
+
+    monkeypatch.setattr(predictor, "_forward", fails)
+    with pytest.raises(UserError, match=r"onnx cannot predict 1 of 32 x 32 pixels at once \(BFCArena: failed to alloc"):
+        predictor(picture(50, 50))
+    monkeypatch.undo()
+    assert predictor(picture(50, 50)).mask.shape == (50, 50), "and the next one has its turn"

@@ -129,11 +129,25 @@ class Predictor:
         """Logits of a batch of any one size: uint8 `(batch, height, width, 3)` to float32 `(…, classes)`.
 
         It waits until those have been served who asked before, of any model of this process.
+
+        Raises:
+            UserError: the engine cannot take them, mostly for want of memory.
         """
         contract = self.spec.input
         other_size = contract.mode == "resize" and images.shape[1:3] != (contract.size, contract.size)
         with COMPUTING:
-            return (self._keras if other_size and ENGINES[self.engine].fixed else self._forward)(images)
+            forward = self._keras if other_size and ENGINES[self.engine].fixed else self._forward
+            try:
+                return forward(images)
+            except (UserError, MemoryError):
+                raise
+            except Exception as error:  # each engine has a class of its own for it
+                height, width = images.shape[1:3]
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(
+                    f"{self.engine} cannot predict {len(images)} of {width} x {height} pixels at once ({reason}): give "
+                    "a smaller picture, tiles (tile=256), or the engine keras"
+                ) from error
 
     @property
     def memory(self) -> int:
