@@ -311,6 +311,19 @@ def test_several_models_stand_side_by_side_and_one_that_is_broken_leaves_the_oth
     assert "Choose a model" in words(fine(app))
 
 
+def test_a_picture_that_memory_is_short_for_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("segmodels.prediction.predictor.Predictor.__call__", fails)
+    app = upload(opened("4_Predict", model="a"), photo(0))
+    assert not app.exception
+    assert "not enough memory" in " ".join(each.value for each in app.error)
+    app = upload(opened("4_Predict", model="a"), photo(0), photo(1))
+    assert not app.exception
+    assert "2 failed" in words(app)
+
+
 def test_what_was_predicted_is_not_predicted_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ui import prediction_result
 

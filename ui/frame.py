@@ -51,11 +51,14 @@ def _settle() -> None:
 
 @contextmanager
 def in_place() -> Iterator[None]:
-    """Show a `UserError` of the block as one line where it happened; the rest of the page goes on."""
+    """Show a `UserError` of the block, or that memory was short, as one line where it happened; the rest of the page
+    goes on."""
     try:
         yield
     except UserError as error:
         st.error(plain(str(error)), icon=":material/error:")
+    except MemoryError:
+        st.error("There is not enough memory for this: try something smaller.", icon=":material/error:")
 
 
 def plain(text: str) -> str:

@@ -87,6 +87,8 @@ def work(job: Job) -> Row:
         row = row_of(result, tuple(doubts_about(job.model, result)))
     except UserError as error:
         row = Row(error=str(error))
+    except MemoryError:
+        row = Row(error="there is not enough memory for this picture: crop it or save it smaller")
     rows = kept_rows()
     rows[job.key] = row
     for oldest in list(rows)[:-KEPT]:
