@@ -14,9 +14,7 @@ from segmodels.data.datasets.own import recognise
 from segmodels.data.images import encoded, fitted, resize_image, resize_mask
 from segmodels.data.statistics import Statistics, class_statistics
 from segmodels.data.verify import Report, kept_report
-from segmodels.errors import UserError
-from segmodels.files import state_of, whole
-from segmodels.hub.checkpoint import WEIGHTS
+from segmodels.files import state_of
 from segmodels.prediction.masks import overlay
 from segmodels.training.overview import overview
 
@@ -119,11 +117,3 @@ def predictor(path: Path, engine: str = "auto") -> Predictor:
 
     with st.spinner("Loading the model; the first one takes some seconds …"):
         return POOL.get(path, engine)
-
-
-def weights_written(path: Path) -> int:
-    """When the weights of a checkpoint were written, in nanoseconds; `UserError` where there are none."""
-    try:
-        return (whole(path) / WEIGHTS).stat().st_mtime_ns
-    except OSError:
-        raise UserError(f"{path} has no {WEIGHTS}: the checkpoint is incomplete, or its run was deleted") from None

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from segmodels.hub.checkpoint import read_spec
+from segmodels.hub.checkpoint import read_spec, weights_written
 from segmodels.prediction.result import Refinement
-from ui import cached
 from ui.links import linked_selectbox
 from ui.models import usable_models
 
@@ -54,7 +53,7 @@ class How:
 
     def key(self, model: Model) -> tuple[str, int, str, str]:
         """Says what a prediction depends on beside the picture and what is done afterwards."""
-        return str(model.path), cached.weights_written(model.path), self.engine_for(model.path), self.tta
+        return str(model.path), weights_written(model.path), self.engine_for(model.path), self.tta
 
 
 def choose_models() -> list[Model]:

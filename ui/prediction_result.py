@@ -13,9 +13,8 @@ import streamlit as st
 from segmodels.data.dataset import IGNORE
 from segmodels.data.images import read_image
 from segmodels.errors import UserError
-from segmodels.hub.checkpoint import read_spec
+from segmodels.hub.checkpoint import read_spec, weights_written
 from segmodels.prediction.doubts import Colours, colours_of, doubts
-from ui import cached
 from ui.frame import plain
 from ui.prediction_choice import MOST, How, Model
 from ui.prediction_picture import Chosen
@@ -103,7 +102,7 @@ def doubts_about(model: Model, result: Result) -> list[str]:
         result.image,
         result.confidence,
         tile=contract.size if contract.mode == "tiles" else None,
-        learned=_learned(model.path, cached.weights_written(model.path)),
+        learned=_learned(model.path, weights_written(model.path)),
     )
 
 

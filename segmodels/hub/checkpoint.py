@@ -152,3 +152,11 @@ def load_checkpoint(folder: str | Path) -> tuple[keras.Model, Spec]:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{weights} is damaged or does not fit its {SPEC} ({reason})") from None
     return model, spec
+
+
+def weights_written(path: Path) -> int:
+    """When the weights of a checkpoint were written, in nanoseconds; `UserError` where there are none."""
+    try:
+        return (whole(path) / WEIGHTS).stat().st_mtime_ns
+    except OSError:
+        raise UserError(f"{path} has no {WEIGHTS}: the checkpoint is incomplete, or its run was deleted") from None

@@ -7,9 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from segmodels.errors import UserError
-from segmodels.files import whole
-from segmodels.hub.checkpoint import WEIGHTS
+from segmodels.hub.checkpoint import weights_written
 from segmodels.prediction.engines import suited
 from segmodels.prediction.predictor import AUTO, Predictor
 
@@ -32,7 +30,7 @@ class Pool:
         Raises:
             UserError: as `Predictor` does.
         """
-        key = (str(model), _written(model), suited(model) if engine == AUTO else engine)
+        key = (str(model), weights_written(model), suited(model) if engine == AUTO else engine)
         with self._guard:
             if found := self._found(key):
                 return found
@@ -67,13 +65,6 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self._kept)
-
-
-def _written(model: Path) -> int:
-    try:
-        return (whole(model) / WEIGHTS).stat().st_mtime_ns
-    except OSError:
-        raise UserError(f"{model} has no {WEIGHTS}: the checkpoint is incomplete, or its run was deleted") from None
 
 
 #: The one of this process.

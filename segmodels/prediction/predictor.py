@@ -167,4 +167,4 @@ def _as_rgb(picture: Picture, name: str | None, page: int) -> np.ndarray:
     if isinstance(picture, Image.Image):
         return rgb(picture)
     source = Path(picture) if isinstance(picture, str) else picture
-    return read_image(source, name=name, page=page) if page else read_image(source, name=name)
+    return read_image(source, name=name, page=page)

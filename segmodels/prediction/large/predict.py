@@ -14,6 +14,7 @@ from segmodels.data.tiles import tile_grid
 from segmodels.errors import UserError
 from segmodels.files import replacing
 from segmodels.prediction import masks
+from segmodels.prediction.export import FORMATS
 from segmodels.prediction.large.picture import LargePicture
 from segmodels.prediction.large.png_writer import PngWriter
 from segmodels.prediction.large.reduce import reduce_picture
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 #: What can be written row by row, and the ending of the file's name: class ids with a palette, the classes' colours,
 #: and these over the picture.
-FORMS = {"png": "-mask.png", "colour": "-colour.png", "overlay": "-overlay.png"}
+FORMS = {name: FORMATS[name].ending for name in ("png", "colour", "overlay")}
 
 #: Bytes of logits that a row of tiles may take.
 BAND_BYTES = 4 << 30
