@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from segmodels import __version__, cli_compare, cli_datasets, cli_models, cli_predict, cli_recipes, cli_runs
+from segmodels import __version__, cli_compare, cli_datasets, cli_hub, cli_models, cli_predict, cli_recipes, cli_runs
 from segmodels.errors import UserError, choose
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
 from segmodels.terminal import Terminal, table
@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     add(verbs, "devices", cli_runs.devices, "what training can run on, and what stands in the way of more")
 
     evaluate = add(verbs, "evaluate", _evaluate, "figures of a model on a split")
-    evaluate.add_argument("model", metavar="MODEL", help="a checkpoint directory or a run")
+    evaluate.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
     evaluate.add_argument("--data", help="name of the data set (default: what it was trained on)")
     evaluate.add_argument("--root", metavar="DIR")
     evaluate.add_argument("--split", default="test")
@@ -115,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     cli_compare.add_verbs(add, verbs)
     cli_models.add_verbs(add, verbs)
     cli_predict.add_verbs(add, verbs)
+    cli_hub.add_verbs(add, verbs)
     return root
 
 

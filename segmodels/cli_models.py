@@ -13,7 +13,7 @@ from segmodels.terminal import Terminal, table
 def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     """Add `speed`; `add(group, name, verb, text)` makes one."""
     speed = add(verbs, "speed", _speed, "what a model costs to use here: time a picture, memory and disk")
-    speed.add_argument("model", metavar="MODEL", help="a checkpoint directory or a run")
+    speed.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
 
 
 def _speed(parsed: argparse.Namespace) -> tuple[Any, str]:

@@ -16,7 +16,7 @@ from segmodels.terminal import Terminal, table
 def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     """Add `predict` and `engines`; `add(group, name, verb, text)` makes one."""
     predict = add(verbs, "predict", _predict, "masks of pictures")
-    predict.add_argument("model", metavar="MODEL", help="a checkpoint directory or a run")
+    predict.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
     predict.add_argument(
         "images", metavar="IMAGE", nargs="+", help="pictures, folders of them and zip archives of them"
     )

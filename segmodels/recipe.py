@@ -19,6 +19,7 @@ from segmodels.data.datasets.own import FORMS
 from segmodels.data.tiles import Edge, Tiling
 from segmodels.errors import UserError, choose, explain
 from segmodels.files import user_path, write_text
+from segmodels.hub.names import is_model_name, parse_model
 from segmodels.models.architectures import (
     NAMED_WEIGHTS,
     architecture_row,
@@ -69,7 +70,7 @@ class Recipe(BaseModel):
     )
     options: dict[str, Any] = Field(default_factory=dict, description="the architecture's own keywords")
     start_from: str | None = Field(
-        None, description="a checkpoint to begin with the weights of: a run, RUN@EPOCH, or a folder"
+        None, description="a checkpoint to begin with the weights of: a run, RUN@EPOCH, hf://owner/name, or a folder"
     )
     image_size: int = Field(256, ge=32, le=2048, description="side in pixels at which the model sees pictures")
     sampling: Literal["resize", "tiles"] = Field(
@@ -195,7 +196,9 @@ class Recipe(BaseModel):
         if name is None:
             return None
         if not name.strip():
-            raise ValueError("give a run, RUN@EPOCH, or the folder of a checkpoint; or leave it out")
+            raise ValueError("give a run, RUN@EPOCH, hf://owner/name, or the folder of a checkpoint; or leave it out")
+        if is_model_name(name.strip()):
+            return str(parse_model(name))
         path = user_path(name)
         return name if re.fullmatch(r"[\w.+-]+(@\d+)?", name) and not path.exists() else str(path)
 

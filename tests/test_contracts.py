@@ -19,13 +19,13 @@ HEAVY = sorted({*ENGINES, "streamlit"})
 #: Modules that the server and the light verbs of the command line import.
 LIGHT = (
     "recipe", "cli", "cli_runs", "device", "engines", "nvidia", "errors", "files", "home", "terminal",
-    "hub.checkpoint", "hub.card", "training.runs", "training.launch", "training.queue", "training.losses",
+    "hub.checkpoint", "hub.card", "hub.names", "hub.repository", "training.runs", "training.launch", "training.queue", "training.losses",
     "training.train", "data.dataset", "data.images",
     "data.split", "data.prepare", "data.loader", "data.augment",
     "data.download", "data.datasets",
     "data.ahead", "data.tiles", "data.prepared",
     "data.datasets.oxford_pets", "data.datasets.own", "data.datasets.imported", "data.datasets.parquet",
-    "data.datasets.hub", "data.datasets.tfds", "data.own_data", "data.add_upload", "data.hub_repository", "data.verify",
+    "data.datasets.hub", "data.datasets.tfds", "data.own_data", "data.add_upload", "data.verify",
     "data.datasets.toy_pets", "data.datasets.toy_nuclei", "models.architectures", "models.backbones",
     "models.features", "models.options", "models.voc", "models.weights",
     *(f"models.{row.module}" for row in ARCHITECTURES.values()),

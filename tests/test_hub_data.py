@@ -135,7 +135,7 @@ def test_the_environment_names_the_hub(server: Hub, home: Path, tmp_path: Path, 
     assert done.stdout.split()[-1] == "4"
     offline = python("-c", code, HF_ENDPOINT=server.url, HF_HOME=tmp_path / "hf", HF_HUB_OFFLINE=1)
     assert offline.stderr.splitlines()[-1].endswith(
-        "nothing is downloaded while HF_HUB_OFFLINE is set; unset it and try again"
+        "the Hub is not asked while HF_HUB_OFFLINE is set; unset it and try again"
     )
 
 
@@ -354,7 +354,7 @@ def test_more_bytes_than_listed_are_not_taken(server: Hub, home: Path):
 
 
 def test_too_many_files_are_refused(server: Hub, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("segmodels.data.hub_repository.MAX_FILES", 3)
+    monkeypatch.setattr("segmodels.hub.repository.MAX_FILES", 3)
     server.commit(REPOSITORY, splits())
     with pytest.raises(UserError, match="has more than the 3 files allowed"):
         bring(server)

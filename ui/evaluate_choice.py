@@ -12,6 +12,7 @@ import streamlit as st
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.reports import Report, kept_report, load_report, report_folder
+from segmodels.hub.names import is_model_name
 from segmodels.training.runs import find_checkpoint
 from ui.data_choice import choose_data
 from ui.evaluation_data import evaluated_dataset, recipe_on
@@ -112,6 +113,8 @@ def _choose_model() -> Model | None:
         key=f"{KEY}-checkpoint",
         placeholder="/path/to/a/checkpoint, or 20260101-120000-unet@3",
     ).strip()
+    if is_model_name(typed):
+        raise UserError(f"{typed} is not here yet: pull it on the Models page")
     return Model(typed, find_checkpoint(typed)) if typed else None
 
 

@@ -91,7 +91,7 @@ def evaluate(
     choose("comparison size", at, ("native", "model"))
     if boundary_width is not None and boundary_width < 1:
         raise UserError(f"the boundary width is {boundary_width}: give a number of pixels, 1 or more")
-    predictor = model if isinstance(model, Predictor) else Predictor(model, engine="keras")
+    predictor = model if isinstance(model, Predictor) else Predictor(model, engine="keras", reporter=reporter)
     if tiled is not None:
         predictor.check_tiled(tiled)
     recipe = evaluated_recipe(predictor.path, predictor.spec.recipe, data, root)

@@ -60,7 +60,7 @@ def measure_speed(
     if repeats < 1:
         raise UserError(f"repeats={repeats}: measure once or more often")
     reporter = reporter or Reporter()
-    predictor = model if isinstance(model, Predictor) else Predictor(model, engine="keras")
+    predictor = model if isinstance(model, Predictor) else Predictor(model, engine="keras", reporter=reporter)
     # They load Keras.
     from segmodels.backend import backend_name
     from segmodels.models.summary import summarise

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segmodels.data.disk import Stop, Stopped
+from segmodels.data.disk import Stop, Stopped, make_folder
 from segmodels.errors import UserError, choose
 from segmodels.prediction.export import FORMATS, Settings, write_forms
 from segmodels.prediction.large import is_large, predict_large
@@ -33,7 +34,8 @@ def predict_files(
     reporter: Reporter | None = None,
     stop: Stop | None = None,
 ) -> list[dict[str, Any]]:
-    """Predict pictures into a folder; one that fails never stops the rest.
+    """Predict pictures into a folder; one that fails never stops the rest. No file takes the place of one of the
+    pictures, or of what was written for another of them; what an earlier call wrote is replaced.
 
     Args:
         paths: files, folders and zip archives of pictures.
@@ -49,7 +51,7 @@ def predict_files(
         a row a picture: image, width, height, shares of the classes, files written, error (None where all went well).
 
     Raises:
-        UserError: no such model, an unknown format, nothing to predict, or `out` is a file.
+        UserError: no such model, an unknown format, nothing to predict, or `out` is a file or cannot be made.
         Stopped: by `stop`; what was written until then stays.
     """
     for name in formats:
@@ -60,12 +62,15 @@ def predict_files(
     if not sources:
         raise UserError(f"no picture in {', '.join(map(str, paths))}: name pictures, folders or zip archives of them")
     reporter = reporter or Reporter()
-    predictor = model if isinstance(model, Predictor) else Predictor(model)
+    predictor = model if isinstance(model, Predictor) else Predictor(model, reporter=reporter)
+    make_folder(out)
     rows = []
+    taken = {os.path.realpath(source.origin) for source in sources}  # what must not be written over
 
     def predicted(source: Source) -> dict[str, Any]:
         content, stem = source.read(), Path(source.name).stem
-        if "labelme" in formats and isinstance(content, Path) and content.resolve().parent == out.resolve():
+        check_free(source, stem)
+        if "labelme" in formats and isinstance(content, Path) and os.path.realpath(content.parent) == os.path.realpath(out):
             raise UserError(f"{source.origin} lies in {out}, where LabelMe's file of it may be: name another folder")
         if isinstance(content, Path) and is_large(content, page):
             if tile or refinement != NOTHING:
@@ -83,6 +88,15 @@ def predict_files(
         height, width = result.mask.shape
         return {"width": width, "height": height, "shares": result.shares, "files": [str(file) for file in files]}
 
+    def check_free(source: Source, stem: str) -> None:
+        endings = [FORMATS[name].ending for name in formats] + ([".png"] if "labelme" in formats else [])
+        for path in (out / f"{stem}{ending}" for ending in endings):
+            if os.path.realpath(path) in taken:
+                raise UserError(
+                    f"{source.origin}: its result {path} would replace a picture or the result of another: "
+                    "name another folder, or rename it"
+                )
+
     for done, source in enumerate(sources, start=1):
         if stop and stop():
             raise Stopped(f"stopped after {done - 1} of {len(sources)} pictures, which are in {out}")
@@ -95,6 +109,12 @@ def predict_files(
             row["error"] = str(error)
         except MemoryError:
             row["error"] = f"{source.origin}: there is not enough memory for it; give a smaller tile, or crop it"
+        except Exception as error:
+            if len(sources) == 1:  # no rest that it would stop, and a trace tells more
+                raise
+            reason = " ".join(str(error).split())[:200]
+            row["error"] = f"{source.origin}: it failed unexpectedly ({type(error).__name__}: {reason})"
+        taken.update(map(os.path.realpath, row["files"]))
         rows.append(row)
         reporter.progress(done, len(sources), "predicting")
     return rows

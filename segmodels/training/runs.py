@@ -20,9 +20,11 @@ from segmodels.data.datasets import DATASETS, portable_name
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, slug, user_path, whole, write_json
 from segmodels.home import home
+from segmodels.hub.names import is_model_name
 from segmodels.recipe import Recipe
 from segmodels.training.changes import changes_of, in_force, wanted_change
 from segmodels.training.queue import leave, waiting, withdraw
+from segmodels.training.reporter import Reporter
 from segmodels.training.rows import Row, read_rows
 from segmodels.training.tickets import START_GRACE, holding, is_held
 
@@ -350,9 +352,17 @@ def find_run(name: str | Path) -> Run:
     raise UserError(f"there is no run {reprlib.repr(str(name))}: `python -m segmodels runs list` names them")
 
 
-def find_checkpoint(name: str | Path) -> Path:
-    """The checkpoint directory that a MODEL names: itself, one below the home, or of a run its best epoch, or the one
-    that is given as `RUN@EPOCH`."""
+def find_checkpoint(name: str | Path, reporter: Reporter | None = None) -> Path:
+    """The checkpoint directory that a MODEL names: itself, one below the home, of a run its best epoch, or the one
+    that is given as `RUN@EPOCH`, or of `hf://owner/name@revision` what is kept of it, or else is pulled now.
+
+    Args:
+        reporter: told how far a pull is.
+    """
+    if is_model_name(str(name)):
+        from segmodels.hub.pull import pulled_or_pull
+
+        return pulled_or_pull(str(name), reporter)
     path = Path(name).expanduser()
     places = [path, home() / str(name)] if re.fullmatch(r"[\w.+-]+", str(name)) else [path]
     for place in places:
@@ -370,7 +380,7 @@ def find_checkpoint(name: str | Path) -> Path:
         return there.checkpoint(epoch)
     raise UserError(
         f"{reprlib.repr(str(name))} is neither a checkpoint directory nor a run: give a folder with a "
-        "segmodels.json, or an id of `python -m segmodels runs list`"
+        "segmodels.json, an id of `python -m segmodels runs list`, or hf://owner/name"
     )
 
 

@@ -20,11 +20,12 @@ from segmodels.data.datasets.imported import FORMAT, INDEX, Import, ImportedData
 from segmodels.data.datasets.own import SPLIT_NAMES, open_own, recognise
 from segmodels.data.datasets.parquet import ParquetPairs
 from segmodels.data.disk import Report, Stop, Stopped, locked, make_folder
-from segmodels.data.hub_repository import COMMIT, HubRepository
 from segmodels.data.label_files import FILE_NAMES, Label, read_label_file
 from segmodels.errors import UserError
-from segmodels.files import read_json, replacing, sweep, write_json
+from segmodels.files import replacing, sweep, write_json
 from segmodels.home import home
+from segmodels.hub.names import COMMIT, WORD
+from segmodels.hub.repository import HubRepository, note_commit, noted_commits
 
 PREFIX = "hf://datasets/"
 
@@ -41,9 +42,8 @@ TEXTS = (".json", ".geojson", ".txt", ".csv", ".yaml", ".yml", ".xml")
 #: Where the class names stand beside Parquet files, the likeliest first.
 LABEL_FILES = ("id2label.json", *FILE_NAMES)
 
-_WORD = r"(?![\w.-]*(?:--|\.\.))[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?"
 _NAME = re.compile(
-    rf"(?P<owner>{_WORD})/(?P<name>{_WORD})(?:@(?P<revision>refs/convert/\w+|refs/pr/\d+|[\w.-]+)(?:/(?P<folder>.+))?)?",
+    rf"(?P<owner>{WORD})/(?P<name>{WORD})(?:@(?P<revision>refs/convert/\w+|refs/pr/\d+|[\w.-]+)(?:/(?P<folder>.+))?)?",
     re.ASCII,
 )
 
@@ -103,7 +103,7 @@ def open_hub(name: str, *, split_seed: int = 0, form: str | None = None) -> Data
         UserError: no such name, it has not been brought yet, or what `open_own` raises.
     """
     place = parse(name)
-    commit = _commits(place).get(place.revision, place.revision)
+    commit = noted_commits(place.base).get(place.revision, place.revision)
     folder = place.at(commit)
     if not COMMIT.fullmatch(commit) or not is_import(folder):
         raise UserError(f"{name} is not here yet: bring it with `python -m segmodels datasets download {name}`")
@@ -126,7 +126,7 @@ def hub_names() -> list[str]:
         with contextlib.suppress(UserError, KeyError):
             name = str(read_index(path.parent)["name"])
             place = parse(name)
-            if is_import(place.at(_commits(place).get(place.revision, place.revision))):
+            if is_import(place.at(noted_commits(place.base).get(place.revision, place.revision))):
                 found.add(name)
     return sorted(found)
 
@@ -168,16 +168,8 @@ def download_hub(
                     _write_pairs(paths, place, beside, report, about)
                 else:
                     _write_files(paths, place, beside, report, about)
-        if not COMMIT.fullmatch(place.revision):
-            write_json(place.base / "revisions.json", {**_commits(place), place.revision: commit})
+        note_commit(place.base, place.revision, commit)
     return folder
-
-
-def _commits(place: Place) -> dict[str, str]:
-    """The commit that each revision was when it was brought last."""
-    path = place.base / "revisions.json"
-    noted = read_json(path) if path.is_file() else {}
-    return noted if isinstance(noted, dict) and all(isinstance(commit, str) for commit in noted.values()) else {}
 
 
 def _chosen(name: str, place: Place, listed: Mapping[str, int]) -> dict[str, int]:

@@ -1,24 +1,24 @@
-"""The files of one data set repository of the Hugging Face Hub, brought at a fixed commit.
+"""One repository of the Hugging Face Hub, and its files, brought at a fixed commit.
 
-They stay in the cache of huggingface_hub (`HF_HOME`), so what has come need not come again; `HF_TOKEN`, `HF_ENDPOINT`
-and `HF_HUB_OFFLINE` keep their meaning.
+`HF_TOKEN`, `HF_HOME`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` keep their meaning.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from segmodels.data.archive import Refused, check_name
 from segmodels.data.bars import heard_bar
 from segmodels.data.disk import Report, Stopped, make_folder, need_space
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors
+from segmodels.files import explain_disk_errors, read_json, write_json
+from segmodels.hub.names import COMMIT
 
 #: A repository with more files is refused.
 MAX_FILES = 200_000
@@ -26,28 +26,66 @@ MAX_FILES = 200_000
 #: Files brought at once.
 CONNECTIONS = 8
 
-#: A commit, in full.
-COMMIT = re.compile(r"[0-9a-f]{40}")
+#: What a repository holds, and what a person calls it.
+Kind = Literal["dataset", "model"]
+_KINDS: dict[Kind, str] = {"dataset": "data set", "model": "model"}
+
+
+#: What some answers of the Hub mean, by their HTTP status.
+_ANSWERS = {
+    401: "does not accept the token: make a new one in your settings there and set HF_TOKEN",
+    403: "does not let this token do that: it needs the right to write here, see your settings there",
+}
+
+
+class Unreachable(UserError):
+    """The Hub does not answer, or is not to be asked."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file as a commit lists it.
+
+    Attributes:
+        size: in bytes.
+        sha256: of its content, where it is kept as a large file; else None.
+        git: the name that git gives to its content, where it is kept in git itself; else None.
+    """
+
+    size: int
+    sha256: str | None = None
+    git: str | None = None
 
 
 class HubRepository:
     """A repository, asked for at the Hub. Whatever goes wrong is one line that begins with its name."""
 
-    def __init__(self, repository: str, revision: str, name: str, endpoint: str | None, report: Report) -> None:
-        """`repository` is `owner/name`; `name` is what a person called it; `endpoint` is `HF_ENDPOINT` where None."""
+    def __init__(
+        self,
+        repository: str,
+        revision: str,
+        name: str,
+        endpoint: str | None,
+        report: Report,
+        *,
+        kind: Kind = "dataset",
+        token: str | None = None,
+    ) -> None:
+        """`repository` is `owner/name`; `name` is what a person called it; `endpoint` is `HF_ENDPOINT` and `token` that
+        of `HF_TOKEN` or of the login of huggingface_hub where None."""
         from huggingface_hub import HfApi, constants
 
         self.repository, self.revision, self.name, self.report = repository, revision, name, report
-        self.api = HfApi(endpoint=endpoint, library_name="segmodels")
-        self.page = f"{self.api.endpoint}/datasets/{repository}"
+        self.kind: Kind = kind
+        self.api = HfApi(endpoint=endpoint, token=token, library_name="segmodels")
+        self.page = f"{self.api.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repository}"
         self.cache = Path(constants.HF_HUB_CACHE)
 
     def resolved(self) -> tuple[str, str]:
         """The commit of the revision, and the licence."""
-        with self._explained():
-            about = self.api.dataset_info(
-                self.repository, revision=self.revision, expand=["sha", "cardData"], timeout=30
-            )
+        with self.explained():
+            ask: Any = self.api.dataset_info if self.kind == "dataset" else self.api.model_info
+            about = ask(self.repository, revision=self.revision, expand=["sha", "cardData"], timeout=30)
         if not isinstance(about.sha, str) or not COMMIT.fullmatch(about.sha):
             raise UserError(f"{self.name}: the Hub names no commit of it; try again later")
         licence = getattr(about.card_data, "license", None)
@@ -55,9 +93,13 @@ class HubRepository:
 
     def listed(self, commit: str) -> dict[str, int]:
         """The files of the commit and their sizes, sorted by path; hidden ones are left out."""
-        found: dict[str, int] = {}
-        with self._explained():
-            entries = self.api.list_repo_tree(self.repository, recursive=True, revision=commit, repo_type="dataset")
+        return {path: file.size for path, file in self.files(commit).items()}
+
+    def files(self, commit: str) -> dict[str, Listed]:
+        """The files of the commit, sorted by path; hidden ones are left out."""
+        found: dict[str, Listed] = {}
+        with self.explained():
+            entries = self.api.list_repo_tree(self.repository, recursive=True, revision=commit, repo_type=self.kind)
             for count, entry in enumerate(entries):
                 if count >= 2 * MAX_FILES or len(found) >= MAX_FILES:
                     raise UserError(f"{self.name} has more than the {MAX_FILES:,} files allowed")
@@ -72,7 +114,10 @@ class HubRepository:
                 if type(size) is not int or size < 0:
                     raise UserError(f"{self.name}: {path} claims a size of {str(size)[:40]}; refused")
                 if not any(part.startswith(".") for part in path.split("/")):
-                    found[path] = size
+                    large = getattr(entry, "lfs", None)
+                    found[path] = (
+                        Listed(size, large.sha256) if large else Listed(size, git=getattr(entry, "blob_id", None))
+                    )
         return dict(sorted(found.items()))
 
     def brought(self, commit: str, files: Mapping[str, int], folder: Path) -> dict[str, Path]:
@@ -86,20 +131,32 @@ class HubRepository:
         found: dict[str, Path] = {}
         for path in files:
             known = try_to_load_from_cache(
-                self.repository, path, cache_dir=self.cache, revision=commit, repo_type="dataset"
+                self.repository, path, cache_dir=self.cache, revision=commit, repo_type=self.kind
             )
             if isinstance(known, str):
                 found[path] = Path(known)
-        missing = [path for path in files if path not in found]
         make_folder(self.cache)
-        to_come, total = sum(files[path] for path in missing), sum(files.values())
+        to_come, total = sum(size for path, size in files.items() if path not in found), sum(files.values())
         one_disk = self.cache.stat().st_dev == folder.stat().st_dev
         need_space(folder, total + (to_come if one_disk else 0))
         need_space(self.cache, to_come)
+        return self._all_brought(commit, files, found, None)
+
+    def brought_into(self, commit: str, files: Mapping[str, int], folder: Path) -> None:
+        """Write the files into a folder, past the cache. A file that is longer than listed is not taken."""
+        make_folder(folder)
+        need_space(folder, sum(files.values()))
+        self._all_brought(commit, files, {}, folder)
+
+    def _all_brought(
+        self, commit: str, files: Mapping[str, int], found: dict[str, Path], into: Path | None
+    ) -> dict[str, Path]:
+        missing = [path for path in files if path not in found]
+        to_come, total = sum(files[path] for path in missing), sum(files.values())
         count = _Count(total - to_come, total, f"downloading {self.repository}", self.report)
         pool = ThreadPoolExecutor(CONNECTIONS)
         try:
-            waiting = {pool.submit(self._bring, commit, path, files[path], count): path for path in missing}
+            waiting = {pool.submit(self._bring, commit, path, files[path], count, into): path for path in missing}
             for done in as_completed(waiting):
                 found[waiting[done]] = done.result()
         finally:
@@ -107,7 +164,7 @@ class HubRepository:
             pool.shutdown(wait=True, cancel_futures=True)
         return {path: found[path] for path in files}
 
-    def _bring(self, commit: str, path: str, size: int, count: _Count) -> Path:
+    def _bring(self, commit: str, path: str, size: int, count: _Count, into: Path | None) -> Path:
         from huggingface_hub import hf_hub_download
 
         def hear(done: int, _: int, __: str) -> None:
@@ -115,11 +172,12 @@ class HubRepository:
                 raise UserError(f"{self.name}: {path} is larger than the {size:,} bytes listed; refused")
             count(path, done)
 
-        with explain_disk_errors(self.cache), self._explained():
+        with explain_disk_errors(into or self.cache), self.explained():
             found = Path(
                 hf_hub_download(
-                    self.repository, path, repo_type="dataset", revision=commit, endpoint=self.api.endpoint,
-                    cache_dir=self.cache, tqdm_class=heard_bar(hear), library_name="segmodels",
+                    self.repository, path, repo_type=self.kind, revision=commit, endpoint=self.api.endpoint,
+                    cache_dir=self.cache, local_dir=into, tqdm_class=heard_bar(hear), token=self.api.token,
+                    library_name="segmodels",
                 )
             )  # fmt: skip
             if found.stat().st_size != size:
@@ -128,7 +186,7 @@ class HubRepository:
         return found
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
         """Make one line of what huggingface_hub and its connections raise."""
         from huggingface_hub import errors
 
@@ -144,17 +202,21 @@ class HubRepository:
         except errors.RevisionNotFoundError:
             problem = f"there is no revision {self.revision!r}; leave it out, or see {page}"
         except errors.RepositoryNotFoundError:
-            problem = f"no such data set, or a private one; see {page}, or set HF_TOKEN"
+            problem = f"no such {_KINDS[self.kind]}, or a private one; see {page}, or set HF_TOKEN"
         except errors.RemoteEntryNotFoundError:
             problem = f"a file that is listed is not there; see {page}"
         except errors.OfflineModeIsEnabled:
-            problem = "nothing is downloaded while HF_HUB_OFFLINE is set; unset it and try again"
+            raise Unreachable(
+                f"{name}: the Hub is not asked while HF_HUB_OFFLINE is set; unset it and try again"
+            ) from None
         except errors.LocalEntryNotFoundError:
-            problem = f"{page} cannot be reached; check the connection and try again"
+            raise Unreachable(f"{name}: {page} cannot be reached; check the connection and try again") from None
         except errors.HfHubHTTPError as error:
-            problem = f"{page} answers with HTTP {error.response.status_code}; try again later"
+            status = error.response.status_code
+            problem = f"{page} {_ANSWERS.get(status, f'answers with HTTP {status}; try again later')}"
         except errors.HTTPError as error:  # of the library below: no connection, no answer in time
             problem = f"{page} cannot be reached ({_one_line(error)}); check the connection and try again"
+            raise Unreachable(f"{name}: {problem}") from None
         except OSError as error:
             if error.errno:  # a full disk and the like
                 raise
@@ -181,6 +243,19 @@ class _Count:
                 raise Stopped(f"stopped while {self.what}")
             self._came[path] = done
             self.report(self.before + sum(self._came.values()), self.total, self.what)
+
+
+def noted_commits(base: Path) -> dict[str, str]:
+    """The commit that each revision of a repository was when it was brought last; `base` is where its commits are."""
+    path = base / "revisions.json"
+    noted = read_json(path) if path.is_file() else {}
+    return noted if isinstance(noted, dict) and all(isinstance(commit, str) for commit in noted.values()) else {}
+
+
+def note_commit(base: Path, revision: str, commit: str) -> None:
+    """Note which commit a revision is now; for who holds the lock on `base`."""
+    if not COMMIT.fullmatch(revision):
+        write_json(base / "revisions.json", {**noted_commits(base), revision: commit})
 
 
 def _one_line(error: Any) -> str:

@@ -1,0 +1,120 @@
+"""The models that were pulled from the Hub and are kept: found, listed and deleted without a network, without Keras.
+
+A commit is a checkpoint directory, `home()/models/owner--name/COMMIT/`, with `pulled.json` beside its files;
+`revisions.json` above it says which commit each branch or tag was when it was pulled last.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segmodels.data.disk import size_of
+from segmodels.errors import UserError
+from segmodels.files import explain_disk_errors, read_json
+from segmodels.home import home
+from segmodels.hub.checkpoint import SPEC
+from segmodels.hub.names import COMMIT, ModelName, parse_model
+from segmodels.hub.repository import noted_commits
+
+#: What a pull notes beside the files: repository, commit, when, and size and SHA-256 of every file.
+RECORD = "pulled.json"
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A commit of a model that is kept.
+
+    Attributes:
+        name: of its repository, `owner/name`.
+        revisions: the branches and tags that were this commit when they were pulled last.
+        path: the checkpoint directory.
+        pulled: when, in seconds since 1970.
+        size: of its files, in bytes.
+    """
+
+    name: str
+    commit: str
+    revisions: tuple[str, ...]
+    path: Path
+    pulled: float
+    size: int
+
+    def __str__(self) -> str:
+        """The shortest name that finds it."""
+        revision = "main" if "main" in self.revisions else next(iter(self.revisions), self.commit)
+        return str(parse_model(self.name, revision))
+
+
+def models_folder() -> Path:
+    return home() / "models"
+
+
+def repository_folder(name: ModelName) -> Path:
+    """Where the commits of a repository are kept."""
+    return models_folder() / f"{name.owner}--{name.name}"
+
+
+def pulled_models() -> list[Pulled]:
+    """All that are kept, those pulled last first."""
+    found = [_read(path.parent) for path in models_folder().glob(f"[!.]*/[!.]*/{RECORD}")]
+    return sorted((each for each in found if each), key=lambda each: each.pulled, reverse=True)
+
+
+def find_pulled(name: ModelName) -> Pulled | None:
+    """The commit that is kept of a revision, as it was when it was pulled last."""
+    base = repository_folder(name)
+    with suppress(UserError):  # a damaged note: then it is pulled anew
+        commit = noted_commits(base).get(name.revision, name.revision)
+        if COMMIT.fullmatch(commit):
+            return _read(base / commit)
+    return None
+
+
+def delete_pulled(text: str) -> list[Pulled]:
+    """Remove a model from the disk: of `owner/name` all that is kept, of `owner/name@revision` one commit.
+
+    Returns what was removed. Raises `UserError` where nothing of the kind is kept.
+    """
+    name = parse_model(text)
+    one = "@" in text
+    if one:
+        kept = find_pulled(name)
+        doomed = [kept] if kept else []
+    else:
+        doomed = [each for each in pulled_models() if each.name == name.repository]
+    if not doomed:
+        raise UserError(f"nothing is kept of {text}: `python -m segmodels cache list` names what is")
+    for each in doomed:
+        _remove(each.path)
+    if not one or not any(repository_folder(name).glob(f"[!.]*/{RECORD}")):
+        _remove(repository_folder(name))  # with what an unfinished pull left
+    return doomed
+
+
+def _read(folder: Path) -> Pulled | None:
+    """A folder as its record says it is; None where that is missing, damaged, or of another place."""
+    try:
+        record: Any = read_json(folder / RECORD, limit=1_000_000)
+        name, commit, pulled = parse_model(record["name"]), str(record["commit"]), float(record["pulled"])
+        sizes = {str(path): int(file["size"]) for path, file in record["files"].items()}
+        noted = noted_commits(folder.parent)
+    except (UserError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    whole = all(size_of(folder / path) == size for path, size in sizes.items())
+    if not whole or SPEC not in sizes or folder != repository_folder(name) / commit:
+        return None
+    revisions = tuple(sorted(revision for revision, of in noted.items() if of == commit))
+    return Pulled(name.repository, commit, revisions, folder, pulled, sum(sizes.values()))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, which is out of sight at once."""
+    doomed = folder.with_name(f".{folder.name[:60]}.{uuid.uuid4().hex[:8]}.gone")
+    with explain_disk_errors(folder):
+        folder.replace(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
