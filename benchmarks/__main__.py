@@ -15,6 +15,7 @@ BENCHMARKS = {
     "prediction": "a picture in every engine, a slide in tiles, upload to overlay on the page, twenty at once",
     "evaluation": "evaluate on Oxford pets beside bare forward passes, and its memory",
     "comparison": "the Compare page in a browser with 8 models of 500 pictures, and the bootstrap",
+    "hub": "a checkpoint pushed to a Hub on this machine and pulled from it, and its first picture",
     "startup": "import time, first paint of the home page, what the server process loads",
     "training": "a training step beside segmentation_models.pytorch, and what a run takes beside its steps",
     "profile": "where the time of that step goes, by kind of operation",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from segmodels.data.prepare import load_data
     from segmodels.errors import UserError
     from segmodels.evaluation.evaluate import evaluate
+    from segmodels.hub.pull import pull
+    from segmodels.hub.push import push
     from segmodels.models.architectures import architectures
     from segmodels.models.architectures import backbone_list as backbones
     from segmodels.models.build import build
@@ -35,12 +37,14 @@ _PUBLIC = {
     "list_runs": "segmodels.training.runs:list_runs",
     "load_data": "segmodels.data.prepare:load_data",
     "open_dataset": "segmodels.data.datasets:open_dataset",
+    "pull": "segmodels.hub.pull:pull",
+    "push": "segmodels.hub.push:push",
     "train": "segmodels.training.train:train",
 }
 
 __all__ = [  # noqa: RUF022 (the order of a first look)
     "build", "load_data", "open_dataset", "Recipe", "train", "Run", "list_runs", "evaluate", "Predictor",
-    "architectures", "backbones", "UserError",
+    "push", "pull",    "architectures", "backbones", "UserError",
 ]  # fmt: skip
 
 

@@ -134,6 +134,10 @@ class Handler(Writing):
         if sha is None:
             return self.answer(404, {"X-Error-Code": "RevisionNotFound"})
         files = hub.commits[sha]
+        if verb == "tree" and path:
+            files = {name: content for name, content in files.items() if name.startswith(f"{path}/")}
+            if not files:
+                return self.answer(404, {"X-Error-Code": "EntryNotFound"})
         if verb == "tree":
             return self.answer(200, body=json.dumps(self.tree(files) + hub.listed).encode())
         if verb == "resolve":

@@ -1,70 +1,276 @@
-"""The model card: what a checkpoint is, in words, for people and for the Hub."""
+"""The model card: what a checkpoint is, in words, for people and for the Hub.
+
+A checkpoint may be of anybody's making: what comes from it stands in code spans, in which Markdown finds neither HTML
+nor links. The same checkpoint gives the same card.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segmodels.data.datasets import DATASETS, dataset_type
+from segmodels.data.datasets import DATASETS, dataset_type, portable_name
+from segmodels.engines import chosen_engine, engine_versions, package_version
+from segmodels.errors import UserError
 from segmodels.files import write_text
+from segmodels.hub.card_metadata import Figures, all_figures, front_matter, licence_id, one_line
 from segmodels.hub.checkpoint import InputSpec, Spec
-from segmodels.models.architectures import architecture_row
+from segmodels.hub.contents import PREVIEW
+from segmodels.models.architectures import ARCHITECTURES
+from segmodels.models.backbones import BACKBONES
+from segmodels.recipe import Recipe
+from segmodels.report.text import count, figure
+
+#: Pictures in the card.
+MOST_PICTURES = 3
+#: Fields of the recipe that tell most of it.
+KEY_FIELDS = (
+    "weights", "options", "image_size", "sampling", "epochs", "batch_size", "loss", "class_weights", "optimizer",
+    "learning_rate", "schedule", "freeze_epochs", "augment", "precision", "seed",
+)  # fmt: skip
+#: Squares to stand for colours: the hexadecimal number says which exactly.
+SQUARES = {
+    "🟥": (221, 46, 68), "🟧": (244, 144, 12), "🟨": (253, 203, 88), "🟩": (120, 177, 89), "🟦": (85, 172, 238),
+    "🟪": (170, 142, 214), "🟫": (193, 105, 79), "⬛": (49, 55, 61), "⬜": (230, 231, 232),
+}  # fmt: skip
+#: Data sets of tissue.
+HISTOLOGY = ("monuseg", "monuseg-2", "toy-nuclei")
 
 
-def write_card(folder: Path, spec: Spec, metrics: dict[str, Any]) -> None:
-    """Write `README.md` from the spec, the figures in `metrics["validation"]` and the pictures in `previews/`."""
-    write_text(folder / "README.md", card(spec, metrics, sorted((folder / "previews").glob("*.png"))))
+def write_card(
+    folder: Path,
+    spec: Spec,
+    metrics: Mapping[str, Any],
+    *,
+    repository: str | None = None,
+    report: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `README.md` from the spec, the figures in `metrics["validation"]` and the pictures in `previews/`.
+
+    Args:
+        folder: of the checkpoint.
+        repository: `hf://owner/name` where it will be found; else the card speaks of a folder.
+        report: what `evaluate` found on the test split, where it did.
+    """
+    previews = sorted((folder / "previews").glob("*.png"))
+    write_text(folder / "README.md", card(spec, metrics, previews, repository=repository, report=report))
 
 
-def _contract(seen: InputSpec) -> str:
-    size = f"{seen.size} x {seen.size} pixels"
-    if seen.mode == "tiles":
-        return f"Trained on tiles of {size}; pictures are seen as they are, so they should be of one scale with these."
-    return f"Pictures are seen at {size} and answered at their own size."
-
-
-def card(spec: Spec, metrics: dict[str, Any], previews: list[Path]) -> str:
-    """The card as Markdown with the Hub's front matter."""
-    row = architecture_row(spec.architecture.name)
-    backbone = "" if spec.architecture.backbone == "none" else f" on {spec.architecture.backbone}"
-    data = str(spec.recipe.get("data", "unknown"))
-    figures = metrics.get("validation", {})
-    lines = [
-        "---",
-        "library_name: segmodels",
-        "pipeline_tag: image-segmentation",
-        "tags: [image-segmentation, keras]",
-        "---",
-        f"# {row.title}{backbone}, trained on {data}",
-        "",
-        f"{len(spec.classes)} classes: "
-        + ", ".join(f"{label.name} (`{label.colour}`)" for label in spec.classes)
-        + ".",
-        _contract(spec.input),
-        f"{row.title}: {row.paper}.",
-        "",
+def card(
+    spec: Spec,
+    metrics: Mapping[str, Any],
+    previews: Sequence[Path],
+    *,
+    repository: str | None = None,
+    report: Mapping[str, Any] | None = None,
+) -> str:
+    """The card as Markdown with the Hub's front matter; see `write_card`."""
+    figures = all_figures(spec, metrics, report)
+    title = f"{_network(spec)}, trained on {_data(spec)}"
+    parts = [
+        f"# {title}",
+        _purpose(spec),
+        *_pictures(previews),
+        "## Use",
+        *_use(repository),
+        "## Classes",
+        _table(("id", "class", "colour"), _legend(spec)),
+        "## Figures",
+        *(paragraph for each in figures for paragraph in _figures(spec, each, metrics)),
+        *([] if figures else ["It has not been evaluated yet."]),
+        "## Training data",
+        _training_data(spec, metrics),
+        "## Recipe",
+        *_recipe(spec),
+        "## Limits",
+        "\n".join(f"- {line}" for line in _limits(spec)),
+        "## Versions",
+        _versions(),
     ]
-    lines += [f"![picture, truth, prediction](previews/{path.name})" for path in previews[:2]]
-    if figures:
-        lines += [
-            "",
-            f"Validation part of {data}, epoch {metrics.get('epoch', '?')}, at the model's size:",
-            "",
-            "| figure | value |",
-            "|---|---|",
-            *(f"| {key.replace('_', ' ')} | {value:.4f} |" for key, value in figures.items()),
-        ]
-    lines += [
-        "",
-        "```python",
+    return front_matter(spec, title.replace("`", ""), figures) + "\n" + "\n\n".join(parts) + "\n"
+
+
+def inert(text: object) -> str:
+    """Text of any origin as a code span that also fits into a table. Backticks and bars, which would end them, are
+    replaced by their likes."""
+    return f"`{one_line(text).replace('`', 'ˋ').replace('|', '¦') or ' '}`"
+
+
+def _network(spec: Spec) -> str:
+    row, encoder = ARCHITECTURES.get(spec.architecture.name), spec.architecture.backbone
+    network = row.title if row else inert(spec.architecture.name)
+    if encoder == "none":
+        return network
+    return f"{network} on {BACKBONES[encoder].title if encoder in BACKBONES else inert(encoder)}"
+
+
+def _name_of_data(spec: Spec) -> str:
+    return str(spec.recipe.get("data", "unknown"))
+
+
+def _data(spec: Spec) -> str:
+    data = _name_of_data(spec)
+    return dataset_type(data).title if data in DATASETS else inert(portable_name(data))
+
+
+def _purpose(spec: Spec) -> str:
+    names = [inert(label.name) for label in spec.classes]
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    row = ARCHITECTURES.get(spec.architecture.name)
+    return (
+        f"Semantic segmentation: for every pixel of a picture it says which of {len(names)} classes is there: {shown}."
+        + (f" The network is that of {row.paper}." if row else "")
+    )
+
+
+def _pictures(previews: Sequence[Path]) -> list[str]:
+    shown = [f"previews/{path.name}" for path in previews if PREVIEW.fullmatch(f"previews/{path.name}")]
+    if not shown:
+        return []
+    lines = [f"![picture, truth, prediction]({path})" for path in shown[:MOST_PICTURES]]
+    return ["\n\n".join(lines), "Pictures of the validation split: the picture, its true mask, the predicted one."]
+
+
+def _use(repository: str | None) -> list[str]:
+    name = repository or "path/to/this/folder"
+    code = [
         "import segmodels",
-        "",
-        'result = segmodels.Predictor("path/to/this/folder")("photo.jpg")',
+        f'result = segmodels.Predictor("{name}")("photo.jpg")',
         'result.overlay().save("overlay.png")',
-        "```",
-        "",
     ]
+    command = f"python -m segmodels predict {name} photo.jpg --out masks"
+    return [_fenced("\n".join(code), "python"), _fenced(command, "bash")]
+
+
+def _legend(spec: Spec) -> list[tuple[str, ...]]:
+    return [
+        (str(number), inert(label.name), f"{_square(label.colour)} `{label.colour}`")
+        for number, label in enumerate(spec.classes)
+    ]
+
+
+def _square(colour: str) -> str:
+    """The square that is nearest to a colour `#RRGGBB`."""
+    wanted = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+    return min(SQUARES, key=lambda square: sum((a - b) ** 2 for a, b in zip(SQUARES[square], wanted, strict=True)))
+
+
+def _figures(spec: Spec, figures: Figures, metrics: Mapping[str, Any]) -> list[str]:
+    pictures = "" if figures.pictures is None else f" ({figures.pictures:,} pictures)"
+    size = "each mask's own size" if figures.at == "native" else "the model's size"
+    said = f"On the {one_line(figures.split)} split of {_data(spec)}{pictures}, compared at {size}"
+    if figures.split == "validation":
+        epoch = count(metrics.get("epoch"))
+        said += " with the weights" + ("" if epoch is None else f" of epoch {epoch}")
+        said += ", which were chosen by these figures"
+    columns = ("iou", "dice", "precision", "recall")
+    rows = [
+        (inert(label.name), *(figure(row[key]) for key in columns))
+        for label, row in zip(spec.classes, figures.classes, strict=False)
+    ]
+    means = ("mean_iou", "mean_dice", "precision", "recall")
+    rows.append(("**mean**", *(figure(figures.whole.get(key)) for key in means)))
+    single = {"pixel_accuracy": "pixel accuracy", "loss": "loss"}
+    lines = [f"{name} {figure(figures.whole[key])}" for key, name in single.items() if key in figures.whole]
+    objects = {"aji": "AJI", "aji_plus": "AJI+", "pq": "PQ", "dice": "Dice of the foreground"}
+    told = [f"{name} {figure(figures.instances[key])}" for key, name in objects.items() if key in figures.instances]
+    end = [f"Of all pixels together: {', '.join(lines)}."] if lines else []
+    end += [f"Of objects, the mean of the pictures: {', '.join(told)}."] if told else []
+    return [f"{said}:", _table(("class", "IoU", "Dice", "precision", "recall"), rows), *end]
+
+
+def _training_data(spec: Spec, metrics: Mapping[str, Any]) -> str:
+    data, pictures = _name_of_data(spec), count(metrics.get("train_images"))
+    many = "" if pictures is None else f", {pictures:,} pictures"
     if data in DATASETS:
         kind = dataset_type(data)
-        lines += [f"Training data: {kind.title} ({kind.source}); {kind.licence}.", ""]
-    return "\n".join(lines)
+        text = f"{kind.title}{many}; {kind.source}. Its licence: {kind.licence}."
+        if licence_id(data):
+            text += " The weights are learnt from it: they are given under the same licence."
+        return text
+    if (hub := re.fullmatch(r"hf://(datasets/[\w.-]+/[\w.-]+)(@.*)?", data, re.ASCII)) is not None:
+        return f"{_data(spec)}{many}; https://huggingface.co/{hub[1]}, whose licence is said there."
+    return f"{_data(spec)}{many}. Whoever published the model knows its licence."
+
+
+def _recipe(spec: Spec) -> list[str]:
+    told = {key: spec.recipe[key] for key in KEY_FIELDS if spec.recipe.get(key) not in (None, {}, [])}
+    rows = [(key.replace("_", " "), inert(_shown(value))) for key, value in told.items()]
+    found = [_table(("field", "value"), rows)] if rows else ["It is not known."]
+    if command := _command(spec):
+        found += ["To train it again:", _fenced(command, "bash")]
+    return found
+
+
+def _command(spec: Spec) -> str | None:
+    """The command line of the recipe, without the paths of the machine that it ran on; None where it is of another
+    version."""
+    fields = {key: value for key, value in spec.recipe.items() if key != "root"}
+    try:
+        fields["data"] = portable_name(_name_of_data(spec))
+        for key in ("split_file", "start_from", "weights"):
+            if isinstance(fields.get(key), str):
+                fields[key] = _portable(fields[key])
+        return Recipe(**fields).command()
+    except (UserError, TypeError):
+        return None
+
+
+def _shown(value: Any) -> Any:
+    """A value of the recipe as people write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={each}" for key, each in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(str, value))
+    return _portable(value)
+
+
+def _portable(value: Any) -> Any:
+    """A value without the folders of a path."""
+    is_path = isinstance(value, str) and not value.startswith("hf://") and re.search(r"[/\\]", value)
+    return re.split(r"[/\\]", str(value))[-1] if is_path else value
+
+
+def _limits(spec: Spec) -> Iterable[str]:
+    data = _name_of_data(spec)
+    yield f"It has seen {_data(spec)} and nothing else: on pictures of another kind it does worse, without saying so."
+    yield _scale(spec.input)
+    if any(label.name.lower() == "border" for label in spec.classes):
+        yield (
+            "`border` is a thin class between the others, on which people disagree as well: its figures are the "
+            "lowest, and pull the means down."
+        )
+    if data in HISTOLOGY or any(label.name.lower() in ("nucleus", "nuclei") for label in spec.classes):
+        yield "It is for research. It is not for diagnosis: it was never validated for use in a clinic."
+
+
+def _scale(seen: InputSpec) -> str:
+    size = f"{seen.size} x {seen.size} pixels"
+    if seen.mode == "tiles":
+        return (
+            f"It was trained on tiles of {size} cut from pictures as they are, and sees yours as they are: they should "
+            "be of one scale with those."
+        )
+    return f"It sees every picture as a whole, resized to {size}: what is smaller than a pixel there is lost."
+
+
+def _versions() -> str:
+    from segmodels import __version__
+
+    engine = str(chosen_engine())
+    found = {"segmodels": __version__, "Keras": package_version("keras"), engine: engine_versions().get(engine)}
+    return "Written by " + ", ".join(f"{name} {version}" for name, version in found.items() if version) + "."
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _fenced(text: str, language: str) -> str:
+    """A block of code; its fence is longer than any in it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"

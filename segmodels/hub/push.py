@@ -1,0 +1,260 @@
+"""A checkpoint, put on the Hub in one commit."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segmodels.data.dataset import Progress
+from segmodels.data.disk import Report, Stop, Stopped, locked, make_folder, megabytes
+from segmodels.errors import UserError
+from segmodels.files import explain_disk_errors, read_json, whole
+from segmodels.home import home
+from segmodels.hub.card import write_card
+from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
+from segmodels.hub.contents import MOST_PREVIEWS, most_bytes
+from segmodels.hub.names import COMMIT, ModelName, parse_model
+from segmodels.hub.repository import HubRepository, Listed
+from segmodels.hub.upload import commit
+from segmodels.hub.weights_file import check_weights_file
+from segmodels.training.runs import Run, find_checkpoint
+
+#: Files that say nothing of what a repository holds: one that has no others is free for a model.
+PLAIN = re.compile(r"(readme|licen[cs]e|notice|citation)(\.\w+)?", re.IGNORECASE)
+
+#: How often a checkpoint is taken again that was replaced meanwhile.
+TRIES = 20
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push came to.
+
+    Attributes:
+        repository: `owner/name`.
+        commit: that holds the checkpoint now; the one that was there where nothing had changed.
+        url: a page to look at.
+        pull_request: its page, where one was opened.
+        files: how many the commit wrote or deleted; 0 where nothing had changed, and there is no new commit.
+        size: of what it wrote, in bytes. What the Hub had of that was not sent again.
+    """
+
+    repository: str
+    commit: str
+    url: str
+    pull_request: str | None
+    files: int
+    size: int
+
+
+def push(
+    model: str | Path | Run,
+    repository: str,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    pull_request: bool = False,
+    message: str | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+    endpoint: str | None = None,
+) -> Pushed:
+    """Put a checkpoint on the Hub in one commit, with a card made for it; the repository is made where there is none.
+
+    The commit holds the files of the checkpoint as they are when this begins, so a run that goes on training can be
+    pushed. Files of an earlier checkpoint that this one has not are deleted in it; a licence and other files that
+    people put there stay. What the Hub has already is not sent: a push that was cut off or stopped goes on with the
+    files that are missing, and where nothing has changed there is no commit.
+
+    Args:
+        model: a checkpoint directory, a run, or `hf://owner/name@revision`.
+        repository: `owner/name`.
+        private: whether a repository that is made can be seen by its owner only; as the owner's settings have it where
+            None.
+        revision: a branch, made from the main one where there is none; `main` by default.
+        pull_request: propose the commit instead of making it, which needs no right to write there.
+        message: of the commit, in a line.
+        token: with the right to write; that of `HF_TOKEN` or of the login of huggingface_hub where None.
+        progress: called with bytes done, bytes in all, and what is done. With `hf_xet` installed files are counted when
+            they have been sent.
+        stop: asked often; once it returns True this ends with `segmodels.data.disk.Stopped`. With `hf_xet` installed
+            that is after the file that is being sent.
+        endpoint: of the Hub; `HF_ENDPOINT` by default.
+
+    Raises:
+        UserError: no checkpoint, or a damaged one; no token, one that is wrong or may not write there; a name that is
+            none, or that holds something else than a model of segmodels; no network.
+    """
+    name = parse_model(repository, revision)
+    if COMMIT.fullmatch(name.revision):
+        raise UserError(f"{name.revision[:12]} is a commit, which nothing can be added to: name a branch")
+    checkpoint = model.checkpoint() if isinstance(model, Run) else find_checkpoint(model)
+    read_spec(checkpoint)  # what is no checkpoint is said before anything about the Hub
+    token = _token(token)
+    report = Report(progress, stop)
+    folder = home() / "cache" / "push" / f"{name.owner}--{name.name}"
+    make_folder(folder.parent)
+    try:
+        with locked(
+            folder.with_name(f".{folder.name}.lock"), lambda: report(0, 1, f"waiting for another push to {name}")
+        ):
+            try:
+                spec = _taken(checkpoint, folder)
+                _write_card(folder, spec, checkpoint, name)
+                hub = HubRepository(
+                    name.repository, name.revision, str(name), endpoint, report, kind="model", token=token
+                )
+                return _push(hub, folder, private, pull_request, _line(message) or _message(spec, folder))
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    except Stopped:
+        raise Stopped(f"stopped while sending {name}: push again, and only what is missing is sent") from None
+    except UserError as error:  # whatever it quotes
+        raise type(error)(str(error).replace(token, "[token]")) from None
+
+
+def _token(given: str | None) -> str:
+    from huggingface_hub import get_token
+
+    token = (given or get_token() or "").strip()
+    if not token:
+        raise UserError("there is no token to write to the Hub with: set HF_TOKEN, or run `hf auth login`")
+    if not re.fullmatch(r"[!-~]{1,4000}", token):  # a header would be refused in words that quote it
+        raise UserError("the token has letters in it that no token has: copy it again from your settings at the Hub")
+    return token
+
+
+def _taken(checkpoint: Path, folder: Path) -> Spec:
+    """Fill a folder with the files of a checkpoint, all of one state though a training may replace it meanwhile."""
+    for _ in range(TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        with explain_disk_errors(folder.parent), contextlib.suppress(FileNotFoundError):
+            (folder / "previews").mkdir(parents=True)
+            source = whole(checkpoint)
+            before = source.stat()
+            previews = sorted(f"previews/{path.name}" for path in source.glob("previews/*.png"))
+            named = [path for path in (SPEC, WEIGHTS, "metrics.json", "history.csv") if (source / path).is_file()]
+            for path in [*named, *[path for path in previews if most_bytes(path)][:MOST_PREVIEWS]]:
+                _link((source / path).resolve(strict=True), folder / path)
+            if os.path.samestat(before, whole(checkpoint).stat()):
+                break
+    else:
+        raise UserError(f"{checkpoint} is replaced again and again: push it once its run has ended")
+    try:
+        spec = read_spec(folder)
+        if not (folder / WEIGHTS).is_file():
+            raise UserError(f"{checkpoint} has no {WEIGHTS}: copy the checkpoint again")
+        for path, size in _sizes(folder).items():
+            if size > (most := most_bytes(path) or 0):
+                raise UserError(f"{path} has {megabytes(size)}, more than the {megabytes(most)} that can be pulled")
+        check_weights_file(folder / WEIGHTS)
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder), str(checkpoint))) from None
+    return spec
+
+
+def _link(source: Path, target: Path) -> None:
+    """Another name for a file, which is never written in place; a copy where the disk is another."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_card(folder: Path, spec: Spec, checkpoint: Path, name: ModelName) -> None:
+    from segmodels.evaluation.reports import kept_report
+
+    data, root = spec.recipe.get("data"), spec.recipe.get("root")
+    report = None
+    if isinstance(data, str) and isinstance(root, str | None):
+        found = (kept_report(checkpoint, data, root, "test", at) for at in ("native", "model"))
+        report = next((each.document for each in found if each), None)
+    write_card(folder, spec, _metrics(folder), repository=str(name), report=report)
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    path = folder / "metrics.json"
+    metrics = read_json(path) if path.is_file() else {}
+    return metrics if isinstance(metrics, dict) else {}
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split())[:200]
+
+
+def _message(spec: Spec, folder: Path) -> str:
+    on = "" if spec.architecture.backbone == "none" else f" on {spec.architecture.backbone}"
+    epoch = _metrics(folder).get("epoch")
+    return f"{spec.architecture.name}{on}" + (f", epoch {epoch}" if type(epoch) is int else "")
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The files of a folder by their path in it, the smallest first: what is cut off later is the large one alone."""
+    found = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    return dict(sorted(found.items(), key=lambda each: (each[1], each[0])))
+
+
+def _push(hub: HubRepository, folder: Path, private: bool | None, pull_request: bool, message: str) -> Pushed:
+    """Compare the folder with what is there, send what differs, and commit."""
+    hub.report(0, 1, f"asking for {hub.repository}")
+    head = _prepared(hub, private, pull_request)
+    there, sizes = hub.files(head), _sizes(folder)
+    if SPEC not in there and (others := [path for path in there if not PLAIN.fullmatch(path)]):
+        raise UserError(
+            f"{hub.repository} holds something else, such as {others[0][:80]}, and no {SPEC}: choose another name"
+        )
+    changed = [path for path in sizes if not _is_there(folder / path, there.get(path))]
+    gone = [path for path in there if path not in sizes and most_bytes(path) is not None]
+    size = sum(sizes[path] for path in changed)
+    page = hub.page if hub.revision == "main" else f"{hub.page}/tree/{hub.revision}"
+    if not changed and not gone:
+        return Pushed(hub.repository, head, page, None, 0, 0)
+    to_send = {path: sizes[path] for path in changed}
+    info = commit(hub, folder, to_send, gone, parent=head, message=message, pull_request=pull_request)
+    where = str(info.pr_url) if pull_request else None
+    return Pushed(hub.repository, str(info.oid), where or page, where, len(changed) + len(gone), size)
+
+
+def _prepared(hub: HubRepository, private: bool | None, pull_request: bool) -> str:
+    """Make repository and branch where they are missing; returns the commit to begin from."""
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    api, name = hub.api, hub.repository
+    with hub.explained():
+        try:
+            about = api.model_info(name, expand=["sha", "private"], timeout=30)
+            if private and about.private is False:
+                raise UserError(f"{name} is there and public: make it private in its settings, or choose another name")
+        except RepositoryNotFoundError:
+            if pull_request:
+                raise UserError(f"{name} is not there, so nothing can be proposed to it: push without one") from None
+            api.create_repo(name, private=private, exist_ok=True)
+        try:
+            if hub.revision != "main":
+                api.model_info(name, revision=hub.revision, expand=["sha"], timeout=30)
+        except RevisionNotFoundError:
+            if pull_request or hub.revision.startswith("refs/"):
+                raise
+            api.create_branch(name, branch=hub.revision, exist_ok=True)
+    return hub.resolved()[0]
+
+
+def _is_there(path: Path, listed: Listed | None) -> bool:
+    """Whether the Hub lists the very bytes of a file."""
+    if listed is None or path.stat().st_size != listed.size:
+        return False
+    with path.open("rb") as file:
+        if listed.sha256 is not None:
+            return hashlib.file_digest(file, "sha256").hexdigest() == listed.sha256
+        digest = hashlib.sha1(b"blob %d\0" % listed.size)
+        digest.update(file.read())
+        return digest.hexdigest() == listed.git
