@@ -7,6 +7,7 @@ from ui.prediction_choice import choose_how, choose_models
 from ui.prediction_many import many_view
 from ui.prediction_picture import choose_page
 from ui.prediction_prepare import prepare_view
+from ui.prediction_result import forget
 from ui.prediction_several import several_view
 from ui.prediction_source import choose_pictures
 from ui.prediction_view import prediction_view
@@ -24,7 +25,7 @@ def main() -> None:
         return
     pictures = choose_pictures(models[0].data)
     how = choose_how()
-    prepare_view(models, how)
+    preparing = st.container()
     if len(pictures) > 1:
         many_view(models, pictures, how)
     elif pictures:
@@ -34,7 +35,9 @@ def main() -> None:
         else:
             prediction_view(models[0], chosen, how)
     else:
-        st.session_state.pop("predicted", None)
+        forget()
+    with preparing:
+        prepare_view(models, how)
 
 
 with in_place():

@@ -23,12 +23,14 @@ from segmodels.data.images import read_mask
 from segmodels.errors import UserError
 from segmodels.prediction.export.settings import Settings, objects
 from segmodels.prediction.measure import measurements
+from segmodels.prediction.pool import POOL
 from segmodels.prediction.predictor import Predictor, Result
+from segmodels.prediction.sources import uploaded_pictures
 from segmodels.training.runs import Run
 from segmodels.worker import Answer
 from tests.test_app import encoded, opened, texts, widget
-from ui import prediction_batch, prediction_many
-from ui.prediction_download import FAILED, Wanted, free_stem, zip_of
+from ui import prediction_batch, prediction_many, prediction_prepare, prediction_result
+from ui.prediction_download import FAILED, Wanted, stems, zip_of
 from ui.prediction_objects import csv_of
 from ui.viewer import Click, Seen
 
@@ -36,9 +38,11 @@ SHARE = {"rtol": 0, "atol": 1e-6}
 
 
 @pytest.fixture(autouse=True)
-def _nothing_cached() -> None:
+def _nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     st.cache_data.clear()
     st.cache_resource.clear()
+    monkeypatch.setattr(prediction_prepare, "_begun", {})
+    monkeypatch.setattr(prediction_result, "is_wanted", lambda how: False)  # no processes, but where they are tested
 
 
 @pytest.fixture(scope="module")
@@ -325,8 +329,6 @@ def test_a_picture_that_memory_is_short_for_is_told(home: Path, monkeypatch: pyt
 
 
 def test_what_was_predicted_is_not_predicted_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ui import prediction_result
-
     asked: list[str] = []
     predict = prediction_result.predict
 
@@ -377,8 +379,8 @@ def test_an_interruption_loses_nothing_and_stop_holds(home: Path, monkeypatch: p
     stops = [2]
     work = prediction_batch.work
 
-    def interrupted(job: prediction_batch.Job) -> prediction_batch.Row:
-        row = work(job)
+    def interrupted(job: prediction_batch.Job, told: Callable[[float], None]) -> prediction_batch.Row:
+        row = work(job, told)
         done.append(job.chosen.label)
         if stops and len(done) == stops[0]:
             stops.pop()
@@ -445,7 +447,15 @@ def test_the_archive_reads_back_and_names_what_failed(predictor: Predictor) -> N
     [("a/b\\..\\c.tif", "c"), ("../..", "picture"), ("", "picture"), ("x<>:y.png", "x___y"), ("é 1.v2.png", "é 1.v2")],
 )
 def test_names_in_an_archive_lead_nowhere(name: str, stem: str) -> None:
-    assert free_stem(Wanted("", name, lambda: None), set()) == stem  # type: ignore[arg-type, return-value]
+    assert stems([Wanted("", name, lambda: None)]) == [stem]  # type: ignore[arg-type, return-value]
+
+
+def test_names_in_an_archive_are_those_of_the_command_line_and_apart_in_each_folder(tmp_path: Path) -> None:
+    names = ["a.png", "A.jpg", "b:c.tif", "a-2.png"]
+    wanted = [Wanted(folder, name, lambda: None) for name in names for folder in ("x/", "y/")]  # type: ignore[arg-type, return-value]
+    expected = [Path(source.name).stem for source in uploaded_pictures([(name, b"1") for name in names])]
+    assert stems(wanted) == [stem for stem in expected for _ in range(2)]
+    assert len(set(expected)) == len(names)
 
 
 def packed(write: Callable[[zipfile.ZipFile], None]) -> bytes:
@@ -477,25 +487,140 @@ def test_a_bad_archive_is_one_line_and_leaves_the_other_files(content: bytes, sa
 # Engines
 
 
-def test_the_file_for_onnx_is_offered_and_made_by_a_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, ...]] = []
-    answers = [Answer("running", seconds=2.0)]
+class Maker:
+    """Stands for the processes that make files: `asked` are the models, `answer` is how it is with all of them."""
 
-    def ask(kind: str, words: tuple[str, ...], **terms: Any) -> Answer:
-        asked.append(words)
-        return answers[-1]
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.answer = Answer("running", seconds=2.0)
+        self.made: set[Path] = set()
+        self._known: set[tuple[str, ...]] = set()
+        monkeypatch.setattr(prediction_result, "is_wanted", prediction_prepare.is_wanted)
+        monkeypatch.setattr("ui.prediction_prepare.device", lambda: type("Device", (), {"kind": "cpu"})())
+        monkeypatch.setattr("ui.prediction_prepare.find_spec", lambda name: True)
+        monkeypatch.setattr("ui.prediction_prepare.is_made", self.made.__contains__)
+        monkeypatch.setattr("segmodels.worker.ask", self._ask)
+        monkeypatch.setattr("segmodels.worker.is_asked", lambda kind, words, **_: tuple(words) in self._known)
+        monkeypatch.setattr("segmodels.worker.cancel", lambda kind, words, **_: self._known.discard(tuple(words)))
 
-    monkeypatch.setattr("ui.prediction_prepare.device", lambda: type("Device", (), {"kind": "cpu"})())
-    monkeypatch.setattr("segmodels.worker.ask", ask)
-    monkeypatch.setattr("segmodels.prediction.engines.onnx_engine.is_made", lambda folder: False)
+    def _ask(self, kind: str, words: tuple[str, ...], **terms: Any) -> Answer:
+        if tuple(words) not in self._known:
+            self._known.add(tuple(words))
+            self.asked.append(Path(words[1]).name)
+        return self.answer
+
+
+def test_the_file_for_onnx_is_begun_by_the_first_prediction_one_at_a_time(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = Maker(monkeypatch)
     app = fine(opened("4_Predict", model="a,b"))
-    assert not asked
-    assert "2 models predict with Keras" in words(app)
-    app = fine(widget(app.button, "Prepare for fast prediction").click().run())
-    assert set(asked) == {("engines", str(home / "a"))}
-    assert any("Preparing a" in str(bar.proto) for bar in app.get("progress"))
-    answers.append(Answer("failed", error="no such operator"))
-    app = app.run()
-    assert not app.exception
-    assert [error.value for error in app.error] == ["no such operator"]
-    assert widget(app.button, "Prepare for fast prediction")
+    assert maker.asked == [], "nothing was predicted"
+    app = fine(upload(app, photo(0)))
+    assert maker.asked == ["a"]
+    assert "a is being made ready for ONNX Runtime, which is faster here: 2 s" in words(app)
+    app = fine(upload(app, photo(1)))
+    assert maker.asked == ["a"], "one at a time"
+    maker.answer = Answer("done", {})
+    maker.made.add(home / "a")
+    app = fine(upload(app, photo(2)))
+    assert maker.asked == ["a", "b"]
+    maker.made.add(home / "b")
+    assert "ready for ONNX" not in words(fine(app.run()))
+
+
+def test_a_file_for_onnx_that_cannot_be_made_is_told_and_not_tried_for_ever(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = Maker(monkeypatch)
+    maker.answer = Answer("failed", error="no such operator")
+    app = fine(upload(opened("4_Predict", model="a"), photo(0)))
+    assert "a predicts with Keras, since ONNX Runtime cannot: no such operator" in words(app)
+    app = fine(upload(app, photo(1)))
+    assert maker.asked == ["a"]
+    maker.answer = Answer("running")
+    app = fine(widget(app.button, "Try again").click().run())
+    assert maker.asked == ["a", "a"]
+    assert "is being made ready" in words(app)
+
+
+def test_a_file_that_is_made_meanwhile_leaves_what_is_in_sight(
+    home: Path, models: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: list[str] = []
+    get = POOL.get
+
+    def noted(path: Path, engine: str) -> Predictor:
+        engines.append(engine)
+        return get(path, "keras")
+
+    monkeypatch.setattr(POOL, "get", noted)
+    made = []
+    monkeypatch.setattr("segmodels.prediction.engines.onnx_engine.is_made", lambda path: bool(made))
+    monkeypatch.setattr("segmodels.prediction.engines.suited", lambda path: "onnx" if made else "keras")
+    app = fine(upload(opened("4_Predict", model="a", numbered="true"), photo(0)))
+    app = choose_row(app, "instance", 0)
+    made.append(True)
+    app = fine(app.run())
+    assert app.session_state[table_key(app, "instance")]["selection"]["rows"] == [0]
+    fine(upload(app, photo(1)))
+    assert engines == ["keras", "onnx"]
+
+
+# Pictures seen in tiles
+
+
+@pytest.fixture
+def seen_in_tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every picture is seen in four bands; the last row of each that was predicted is noted."""
+    bands: list[int] = []
+    call = Predictor.__call__
+
+    def tiled(self: Predictor, picture: Any, **terms: Any) -> Result:
+        result = call(self, picture, **terms)
+        logits, height = result.logits, result.image.shape[0]
+
+        def scores() -> Any:
+            for part in np.array_split(np.arange(height), 4):
+                bands.append(int(part[-1]) + 1)
+                yield slice(int(part[0]), int(part[-1]) + 1), logits[part[0] : part[-1] + 1]
+
+        return Result(result.image, scores, result.labels)
+
+    monkeypatch.setattr(Predictor, "__call__", tiled)
+    return bands
+
+
+def test_a_picture_in_tiles_is_seen_once_and_can_be_stopped(
+    home: Path, predictor: Predictor, seen_in_tiles: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = predictor(toy(0)).shares
+    height = toy(0).shape[0]
+    seen_in_tiles.clear()
+    app = fine(upload(opened("4_Predict", model="a", numbered="true"), photo(0)))
+    assert len(seen_in_tiles) == 4, "also for the entropy and the objects"
+    assert shares(app) == pytest.approx(expected, abs=1e-6)
+    assert not app.get("progress")
+
+    telling, interrupting = prediction_result._telling, [True]
+
+    def interrupted(scores: Any, rows: int, told: Callable[[float], None]) -> Any:
+        def tell(share: float) -> None:
+            told(share)
+            if interrupting and share > 0.4:
+                interrupting.pop()
+                st.stop()  # as what is clicked meanwhile ends it
+
+        return telling(scores, rows, tell)
+
+    monkeypatch.setattr(prediction_result, "_telling", interrupted)
+    seen_in_tiles.clear()
+    app = fine(upload(app, photo(1)))
+    assert seen_in_tiles[-1] < height
+    assert "50 %" in str(app.get("progress")[0].proto)
+    app = fine(widget(app.button, "Stop").click().run())
+    assert len(seen_in_tiles) == 2
+    assert "Stopped" in words(app)
+    app = fine(widget(app.button, "Go on").click().run())
+    assert len(seen_in_tiles) == 6
+    assert shares(app)

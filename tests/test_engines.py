@@ -13,6 +13,7 @@ import pytest
 from segmodels.errors import UserError
 from segmodels.hub.onnx_model import onnx_file
 from segmodels.prediction.engines import ENGINES, openvino_engine
+from segmodels.prediction.pool import Pool
 from segmodels.prediction.predictor import Predictor
 from segmodels.training.runs import Run
 from tests.conftest import Process
@@ -98,3 +99,24 @@ def test_what_an_engine_cannot_take_is_one_line(checkpoint: Path, monkeypatch: p
         predictor(picture(50, 50))
     monkeypatch.undo()
     assert predictor(picture(50, 50)).mask.shape == (50, 50), "and the next one has its turn"
+
+
+@pytest.mark.parametrize("classes", [1, 9])
+def test_an_answer_of_other_classes_is_refused(classes: int, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of an ONNX file that was changed by hand."""
+    predictor = Predictor(checkpoint, engine="onnx")
+    monkeypatch.setattr(predictor, "_forward", lambda images: np.zeros((*images.shape[:3], classes), np.float32))
+    with pytest.raises(UserError, match=rf"onnx answers \(1, 32, 32, {classes}\) where \(1, 32, 32, 3\) belongs"):
+        predictor(picture(50, 50))
+
+
+def test_a_model_that_is_ready_stays_so_when_its_files_are_gone(checkpoint: Path, tmp_path: Path, home: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        shutil.copytree(checkpoint, folder)
+    pool = Pool()
+    first = pool.get(folders[0])
+    shutil.rmtree(folders[0])
+    assert pool.get(folders[1]).engine == "onnx"
+    assert len(pool) == 2
+    assert first(picture(32, 32)).mask.shape == (32, 32)

@@ -432,6 +432,16 @@ def test_too_many_channels_are_told_from_damage() -> None:
     assert message(data, name="stack.tif") == "stack.tif: a picture of 7 channels: save one, or three as RGB"
 
 
+@pytest.mark.parametrize(("kind", "number"), [("webp", 50001), ("jpeg2000", 34712)])
+def test_a_compression_that_is_not_read_is_told_from_damage(
+    kind: str, number: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50, 3), np.uint8), compression=kind, photometric="rgb")
+    with pytest.raises(UserError, match=f"a TIFF with compression {number} is not read: save it with LZW or Deflate"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr().err == "", "nor has libtiff anything to say"
+
+
 def test_masks_of_sixteen_bits_are_not_scaled() -> None:
     values = np.array([[0, 200, 255]], np.uint16)
     assert read_mask(tiff(values)).tolist() == values.tolist()

@@ -22,7 +22,7 @@ from PIL import Image
 
 from segmodels.data.dataset import ClassLabel
 from segmodels.data.disk import Stopped
-from segmodels.data.images import read_image, resize_image
+from segmodels.data.images import read_image, resize_image, rgb
 from segmodels.errors import UserError
 from segmodels.hub.checkpoint import InputSpec
 from segmodels.prediction import masks, tiling
@@ -108,6 +108,20 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "JPEG, RGB": ({}, {"compression": "jpeg", "compressionargs": {"outcolorspace": "rgb"}, "tile": (32, 48)}),
     "JPEG, grey": ({"samples": 1}, {"compression": "jpeg", "tile": (32, 48)}),
     "JPEG in strips": ({}, {"compression": "jpeg", "rowsperstrip": 16}),
+    "WebP": ({}, {"compression": "webp", "compressionargs": {"lossless": True}, "tile": (32, 48)}),
+    "WebP with alpha": (
+        {"samples": 4},
+        {
+            "compression": "webp",
+            "compressionargs": {"lossless": True},
+            "tile": (32, 48),
+            "extrasamples": ["unassalpha"],
+        },
+    ),
+    "WebP in strips": ({}, {"compression": "webp", "rowsperstrip": 16}),
+    "Jpeg 2000": ({}, {"compression": "jpeg2000", "tile": (32, 48)}),
+    "Jpeg 2000, grey": ({"samples": 1}, {"compression": "jpeg2000", "tile": (32, 48)}),
+    "Jpeg 2000 of Aperio": ({}, {"compression": "aperio_jp2000_rgb", "tile": (32, 48)}),
 }
 
 
@@ -125,8 +139,12 @@ def test_rows_are_those_that_others_read(tmp_path: Path, kind: str, monkeypatch:
     made, how = KINDS[kind]
     picture = smooth(101, 130, **made)
     path = write(tmp_path / "a.tif", picture, **how)
-    # Pillow does not know a BigTIFF of that order of bytes.
-    expected = tifffile.imread(path) if kind == "big, big-endian" else read_image(path)
+    # Pillow does not know a BigTIFF of that order of bytes, nor all compressions.
+    if kind == "big, big-endian" or kind.startswith(("WebP", "Jpeg 2000")):
+        stored = tifffile.imread(path)
+        expected = rgb(Image.fromarray(stored))
+    else:
+        expected = read_image(path)
     with LargePicture(path, cache=5000) as found:
         assert found.shape == (101, 130, 3)
         whole = found.rows(0, 101)
@@ -225,7 +243,9 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "32 bits": (tiff((258, 3, 1, 32)), "samples of 32 bits"),
     "numbers with a sign": (tiff((339, 3, 1, 2)), "with a sign"),
     "CMYK": (tiff((262, 3, 1, 5), (277, 3, 1, 4)), "4 samples a pixel of kind 5"),
-    "an unknown compression": (tiff((259, 3, 1, 34712)), "pictures of compression 34712"),
+    "an unknown compression": (tiff((259, 3, 1, 34676)), "pictures of compression 34676"),
+    "JPEG 2000 of YCbCr": (tiff((259, 3, 1, 33003)), "pictures of compression 33003"),
+    "JPEG 2000 of 16 bits": (tiff((259, 3, 1, 34712), (258, 3, 1, 16)), "JPEG 2000 pictures of 1 samples and 16 bits"),
     "turned": (tiff((274, 3, 1, 6)), "stored turned or mirrored"),
     "a palette without colours": (tiff((262, 3, 1, 3)), "a palette of 0 values"),
     "a tag of fractions": (tiff((256, 5, 1, 5000), more=bytes(8)), "type 5 in tag 256"),
@@ -267,7 +287,8 @@ def test_pages_in_a_circle(tmp_path: Path) -> None:
             LargePicture(path, page)
 
 
-@pytest.mark.parametrize("kind", ["deflate", "lzw", "packbits", "zstd", "JPEG, YCbCr", "JPEG in strips", "tiles"])
+@pytest.mark.parametrize("kind", ["deflate", "lzw", "packbits", "zstd", "JPEG, YCbCr", "JPEG in strips", "tiles",
+                                  "WebP", "Jpeg 2000"])  # fmt: skip
 def test_a_file_that_was_cut_off_or_changed(tmp_path: Path, kind: str) -> None:
     """Every answer is the picture or one line."""
     how = KINDS[kind][1]
@@ -303,6 +324,20 @@ def test_a_jpeg_larger_than_its_tile_is_not_decoded(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("imagecodecs.jpeg_decode", lambda *_, **__: pytest.fail("it was decoded"))
     path.write_bytes(tiff((259, 3, 1, 7), (273, 4, 1, 5096), (279, 4, 1, len(claims)), more=bytes(claims)))
     with LargePicture(path) as found, pytest.raises(UserError, match="a JPEG of 65535 x 65535 pixels"):
+        found.rows(0, 1)
+
+
+@pytest.mark.parametrize(("form", "compression"), [("WEBP", 50001), ("JPEG2000", 34712)])
+def test_a_picture_larger_than_its_tile_is_not_decoded(
+    tmp_path: Path, form: str, compression: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = io.BytesIO()
+    Image.fromarray(smooth(65, 64)).save(whole, form)
+    content, path = whole.getvalue(), tmp_path / "a.tif"
+    changes = (259, 3, 1, compression), (262, 3, 1, 2), (277, 3, 1, 3), (273, 4, 1, 5096), (279, 4, 1, len(content))
+    path.write_bytes(tiff(*changes, more=content))
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("it was decoded"))
+    with LargePicture(path) as found, pytest.raises(UserError, match="a picture of 64 x 65 pixels of mode RGB"):
         found.rows(0, 1)
 
 

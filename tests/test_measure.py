@@ -6,6 +6,7 @@ import csv
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from segmodels.data.dataset import IGNORE, ClassLabel
 from segmodels.errors import UserError
-from segmodels.prediction.measure import COLUMNS, measurements, write_csv
+from segmodels.prediction.measure import COLUMNS, OPTIONAL, measurements, write_csv
 
 LABELS = (ClassLabel("background", "#000000"), ClassLabel("nucleus", "#FF0000"), ClassLabel("border", "#00FF00"))
 
@@ -23,7 +24,10 @@ def ellipse(height: int, width: int, y: float, x: float, high: float, wide: floa
     return ((rows - y) / high) ** 2 + ((columns - x) / wide) ** 2 <= 1
 
 
-def one(inside: np.ndarray, **given: float) -> dict[str, float]:
+PLAIN = tuple(name for name in COLUMNS if name not in OPTIONAL)
+
+
+def one(inside: np.ndarray, **given: Any) -> dict[str, float]:
     image = np.zeros((*inside.shape, 3), np.uint8)
     (row,) = measurements(inside.astype(np.int32), inside.astype(np.uint8), image, LABELS, **given)
     return row
@@ -88,6 +92,8 @@ def test_one_pixel_and_a_line() -> None:
     inside[2, 1:8] = True
     row = one(inside)
     assert row["eccentricity"] == 1.0
+    assert tuple(row) == PLAIN
+    row = one(inside, micrometres=2.0, confidence=np.ones((5, 9)))
     assert tuple(row) == COLUMNS
 
 
@@ -108,6 +114,8 @@ def test_no_objects_and_no_size(tmp_path: Path) -> None:
     image = np.zeros((4, 6, 3), np.uint8)
     assert measurements(nothing, nothing.astype(np.uint8), image, LABELS) == []
     write_csv(tmp_path / "none.csv", [])
+    assert (tmp_path / "none.csv").read_text() == ",".join(PLAIN) + "\n"
+    write_csv(tmp_path / "none.csv", [], OPTIONAL)
     assert (tmp_path / "none.csv").read_text() == ",".join(COLUMNS) + "\n"
     for size in (0, -1.0, math.nan, math.inf):
         with pytest.raises(UserError, match="give its side in micrometres"):
@@ -132,6 +140,18 @@ def test_csv_reads_back(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file or lies below one"):
         write_csv(tmp_path / "file" / "cells.csv", rows)
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+a", "-a", "@SUM(A1)", "\t=1", "a=1"])
+def test_a_class_is_no_formula(tmp_path: Path, name: str) -> None:
+    instances = np.ones((4, 4), np.int32)
+    labels = (LABELS[0], ClassLabel(name, "#FF0000"))
+    rows = measurements(instances, instances.astype(np.uint8), np.zeros((4, 4, 3), np.uint8), labels)
+    write_csv(tmp_path / "a.csv", rows)
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["class"] == (name if name == "a=1" else f"'{name}")
+    assert rows[0]["class"] == name
 
 
 def test_two_thousand_nuclei_within_seconds() -> None:

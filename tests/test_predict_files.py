@@ -132,6 +132,55 @@ def test_annotations_beside_the_picture_are_not_overwritten(
     assert (tmp_path / "one.json").read_text() == "by hand"
 
 
+def test_no_picture_is_written_over(predictor: Predictor, tmp_path: Path) -> None:
+    """A mask that was drawn by hand is called as the one that would be predicted."""
+    Image.fromarray(picture(40, 50)).save(tmp_path / "a.jpg")
+    drawn = np.full((40, 50), 2, np.uint8)
+    Image.fromarray(drawn).save(tmp_path / "a-mask.png")
+    first, second = predict_files(predictor, [tmp_path], tmp_path / "." / "", ["png"])
+    assert first["error"] is None
+    assert "a-mask.png would replace a picture" in second["error"]
+    np.testing.assert_array_equal(read_mask(tmp_path / "a-mask.png"), drawn)
+    (alone,) = predict_files(predictor, [tmp_path / "a.jpg"], tmp_path / "out", ["png"])
+    assert alone["error"] is None
+
+
+def test_no_result_is_written_over_by_that_of_another(predictor: Predictor, tmp_path: Path) -> None:
+    """LabelMe's picture of the one has the name of the other's mask."""
+    for name in ("a.png", "a-mask.png"):
+        Image.fromarray(picture(40, len(name))).save(tmp_path / name)
+    paths = [tmp_path / "a-mask.png", tmp_path / "a.png"]
+    for _ in range(2):
+        first, second = predict_files(predictor, paths, tmp_path / "out", ["png", "labelme"])
+        assert first["error"] is None
+        assert "a-mask.png would replace a picture or the result of another" in second["error"]
+        assert Image.open(tmp_path / "out" / "a-mask.png").size == (len("a-mask.png"), 40)
+
+
+def test_whatever_fails_stops_no_other(
+    predictor: Predictor, given: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Predictor, images: np.ndarray) -> np.ndarray:
+        monkeypatch.undo()
+        raise ZeroDivisionError("of\nnothing")
+
+    monkeypatch.setattr(Predictor, "logits", fails)
+    rows = predict_files(predictor, [given[0], given[2]], tmp_path / "out", ["png"])
+    assert rows[0]["error"] == f"{given[0]}: it failed unexpectedly (ZeroDivisionError: of nothing)"
+    assert rows[1]["error"] is None
+    monkeypatch.setattr(Predictor, "logits", fails)
+    with pytest.raises(ZeroDivisionError):
+        predict_files(predictor, given[:1], tmp_path / "out", ["png"])
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_predicted(
+    predictor: Predictor, given: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Predictor, "logits", lambda *_: pytest.fail("it was predicted"))
+    with pytest.raises(UserError, match="a file is in its way"):
+        predict_files(predictor, given, given[0] / "out", ["png"])
+
+
 def test_nothing_to_predict_is_said(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (row,) = predict_files(predictor, [tmp_path / "empty"], tmp_path / "out", ["png"])
@@ -166,6 +215,7 @@ def test_the_command_line_makes_the_fast_engine_once(
         "--tta=flip": "did you mean 'flips'",
         "--engine=onx": "did you mean 'onnx'",
         "--tile=64": "leave tiled out",
+        "--tile=9000": "32 to 2048",
         "--page=3": "page",
         "--threshold=2": "from 0 to 1",
         "--objects=water": "unknown method",

@@ -109,6 +109,15 @@ def test_the_maps_of_a_result_are_of_its_probabilities(result: Result) -> None:
     np.testing.assert_allclose(result.confidence, result.probabilities.max(-1), atol=1e-6)
 
 
+def test_what_is_no_number_is_below_every_threshold(result: Result) -> None:
+    """As of a model whose training diverged."""
+    scores = result.logits.copy()
+    scores[:5] = np.nan
+    found = Result(result.image, scores, result.labels).sure(0.01)
+    assert (found[:5] == IGNORE).all()
+    np.testing.assert_array_equal(found[5:], result.mask[5:])
+
+
 def test_below_the_threshold_pixels_are_ignored(result: Result) -> None:
     threshold = float(np.median(result.confidence))
     mask = result.sure(threshold)

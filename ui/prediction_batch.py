@@ -6,7 +6,7 @@ Whatever is clicked meanwhile draws the page anew, which goes on where it was.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,10 +80,10 @@ def left(jobs: Sequence[Job]) -> list[Job]:
     return [job for job in jobs if job.key not in rows]
 
 
-def work(job: Job) -> Row:
-    """Predict a picture and keep its row; a failure is a row too."""
+def work(job: Job, told: Callable[[float], None] | None = None) -> Row:
+    """Predict a picture and keep its row; a failure is a row too. `told` is that of `predict`."""
     try:
-        result = predict(job.model, job.chosen, job.how)
+        result = predict(job.model, job.chosen, job.how, told)
         row = row_of(result, tuple(doubts_about(job.model, result)))
     except UserError as error:
         row = Row(error=str(error))

@@ -52,8 +52,11 @@ class How:
         return wanted if wanted == "keras" or is_made(path) else "keras"
 
     def key(self, model: Model) -> tuple[str, int, str, str]:
-        """Says what a prediction depends on beside the picture and what is done afterwards."""
-        return str(model.path), weights_written(model.path), self.engine_for(model.path), self.tta
+        """Says what a prediction depends on beside the picture and what is done afterwards.
+
+        A file that is made meanwhile changes nothing of it: what was predicted, selected or corrected stays.
+        """
+        return str(model.path), weights_written(model.path), self.engine, self.tta
 
 
 def choose_models() -> list[Model]:
@@ -116,7 +119,7 @@ def choose_how() -> How:
         with computes:
             engine = linked_selectbox(
                 "Engine", engines, key="engine",
-                help="auto: ONNX Runtime on a processor once its file is made, else Keras",
+                help="auto: on a processor ONNX Runtime, whose file is made after the first picture; else Keras",
             )  # fmt: skip
     if engine == "auto":
         st.query_params.pop("engine", None)

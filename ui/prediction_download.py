@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ import streamlit as st
 
 from segmodels.errors import UserError
 from segmodels.prediction.export import FORMATS, Settings, write_forms
+from segmodels.prediction.sources import uploaded_pictures
 
 if TYPE_CHECKING:
     from segmodels.prediction.result import Result
@@ -46,31 +46,33 @@ def zip_view(wanted: Sequence[Wanted], label: str, *, key: str, micrometres: flo
         )  # fmt: skip
 
 
-def zip_of(wanted: Iterable[Wanted], forms: Sequence[str], settings: Settings | None = None) -> bytes:
+def zip_of(wanted: Sequence[Wanted], forms: Sequence[str], settings: Settings | None = None) -> bytes:
     """The archive. A picture at a time is predicted and written, and its files are removed at once; those that fail are
     named in `FAILED`."""
-    packed, failed, taken = io.BytesIO(), [], set[str]()
+    packed, failed = io.BytesIO(), []
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for each in wanted:
+        for each, stem in zip(wanted, stems(wanted), strict=True):
             try:
                 result = each.result()
-                stem = free_stem(each, taken)
                 with TemporaryDirectory() as folder:
                     for path in write_forms(result, Path(folder), stem, forms, name=each.name, settings=settings):
                         archive.write(path, f"{each.folder}{path.name}")
             except UserError as error:
                 failed.append(f"{each.folder}{each.name}: {error}")
+            except MemoryError:
+                failed.append(f"{each.folder}{each.name}: there is not enough memory for it")
         if failed:
             archive.writestr(FAILED, "\n".join(failed) + "\n")
     return packed.getvalue()
 
 
-def free_stem(wanted: Wanted, taken: set[str]) -> str:
-    """What the files of a picture begin with: its name without folders and ending, numbered where that is taken."""
-    last = re.split(r"[/\\]", wanted.name)[-1]
-    stem = first = re.sub(r"[^\w .+()-]", "_", last.rsplit(".", 1)[0]).strip(" .")[:100] or "picture"
-    number = 2
-    while f"{wanted.folder}{stem}".casefold() in taken:
-        stem, number = f"{first}-{number}", number + 1
-    taken.add(f"{wanted.folder}{stem}".casefold())
-    return stem
+def stems(wanted: Sequence[Wanted]) -> list[str]:
+    """What the files of each picture begin with: as `predict_files` names them, each folder by itself."""
+    folders: dict[str, list[str]] = {}
+    for each in wanted:
+        folders.setdefault(each.folder, []).append(each.name)
+    named = {
+        folder: iter([Path(source.name).stem for source in uploaded_pictures([(name, b"") for name in names])])
+        for folder, names in folders.items()
+    }
+    return [next(named[each.folder]) for each in wanted]

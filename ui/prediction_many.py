@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ui.frame import in_place, plain
 from ui.prediction_batch import Job, Row, kept_rows, left, work
@@ -59,8 +60,9 @@ def _progress(jobs: Sequence[Job], todo: Sequence[Job], batch: int) -> None:
         st.button("Stop", icon=":material/stop:", key="many-stop", on_click=_set_stopped, args=(batch,))
     drawn = time.monotonic()
     for number, job in enumerate(todo, start=done):
-        bar.progress(number / len(jobs), f"{plain(job.chosen.label)}: {number + 1} of {len(jobs)}")
-        work(job)
+        told = partial(_tell, bar, job, number, len(jobs))
+        told(0.0)
+        work(job, told)
         if time.monotonic() - drawn > EVERY:
             there = [job for job in jobs if job.key in kept_rows()]
             table.dataframe(
@@ -70,6 +72,10 @@ def _progress(jobs: Sequence[Job], todo: Sequence[Job], batch: int) -> None:
             drawn = time.monotonic()
     place.empty()
     table.empty()
+
+
+def _tell(bar: DeltaGenerator, job: Job, number: int, of: int, share: float) -> None:
+    bar.progress((number + share) / of, f"{plain(job.chosen.label)}: {number + 1} of {of}")
 
 
 def _set_stopped(batch: int | None) -> None:

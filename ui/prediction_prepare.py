@@ -1,7 +1,11 @@
-"""Offering to make the files that ONNX Runtime needs, by a process of its own."""
+"""The file that ONNX Runtime needs is made by a process of its own, once a model has predicted without it.
+
+Nobody waits for it: the model goes on with Keras, and from the next picture on it is faster.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,62 +13,81 @@ from pathlib import Path
 import streamlit as st
 
 from segmodels.device import device
+from segmodels.engines import chosen_engine
+from segmodels.hub.checkpoint import weights_written
+from segmodels.hub.onnx_model import PACKAGES
+from segmodels.prediction.engines.onnx_engine import is_made
 from ui.frame import plain
 from ui.prediction_choice import How, Model
 from ui.worker_view import LOOK, Question
 
-#: Seconds that it may take, and for which nobody may have looked.
-LIMIT, PATIENCE = 900.0, 60.0
-#: Whether the files are being made for this session, in the session.
-PREPARING = "preparing"
+#: Seconds that it may take. It is made to its end, also where nobody looks any more: it is kept for all.
+LIMIT = 900.0
+
+#: The models whose files were begun in this process, with the time of the weights that they were begun for.
+_begun: dict[Path, int] = {}
+_guard = threading.Lock()
 
 
-def prepare_view(models: Sequence[Model], how: How) -> None:
-    """A line with a button where a file is not there and would be used; until it is, the model predicts with Keras."""
-    from segmodels.prediction.engines.onnx_engine import is_made
+def is_wanted(how: How) -> bool:
+    """Whether the file would be used: where it was asked for, or on a processor, if it can be made here at all."""
+    if how.engine != "auto":
+        return how.engine != "keras"
+    return device().kind == "cpu" and chosen_engine() == "tensorflow" and all(map(find_spec, PACKAGES))
 
-    wanted = how.engine in ("onnx", "openvino") or (how.engine == "auto" and device().kind == "cpu")
-    missing = [model for model in models if not is_made(model.path)]
-    if not missing or not wanted or find_spec("onnxruntime") is None:
-        st.session_state.pop(PREPARING, None)
-        return
-    running = PREPARING in st.session_state and question(missing[0].path).ask().state == "running"
-    st.fragment(_look, run_every=LOOK if running else None)(missing, running)
+
+def prepare(path: Path) -> None:
+    """Begin to make the file of a model; returns at once. One is made at a time, and each once, even where it fails."""
+    with _guard:
+        written = weights_written(path)
+        if _begun.get(path) == written or any(is_running(other) for other in _begun):
+            return
+        question(path).cancel()  # how it ended for earlier weights
+        question(path).ask()
+        _begun[path] = written
+
+
+def prepare_again(path: Path) -> None:
+    """The same where it failed before."""
+    with _guard:
+        _begun.pop(path, None)
+    prepare(path)
+
+
+def is_running(path: Path) -> bool:
+    """Whether the file of a model is being made."""
+    return question(path).is_asked and question(path).ask().state == "running"
 
 
 def question(path: Path) -> Question:
-    terms = {"limit": LIMIT, "patience": PATIENCE, "keep": False}  # the file itself is what is kept
+    terms = {"limit": LIMIT, "patience": LIMIT, "keep": False}  # the file itself is what is kept
     return Question("prepare", "engines", ("engines", str(path)), "Preparing", 30.0, terms=terms)
 
 
-def _look(missing: Sequence[Model], was_running: bool) -> None:
-    """How far it is with the first of them, or the button that begins it: one after the other."""
-    model, asked = missing[0], question(missing[0].path)
-    answer = asked.ask() if PREPARING in st.session_state else None
-    if answer is not None and answer.state == "running":
-        if not was_running:
-            st.rerun()  # the whole page, which then looks at it every second
-        st.progress(min(0.95, answer.seconds / asked.usual), f"Preparing {plain(model.name)} … {answer.seconds:.0f} s")
+def prepare_view(models: Sequence[Model], how: How) -> None:
+    """A line for each model whose file is being made, or could not be."""
+    if not is_wanted(how):
         return
-    if answer is not None:
-        asked.cancel()  # it is forgotten: whether the file is there is seen from the file
-        if answer.state == "failed":
-            st.session_state.pop(PREPARING, None)
-            st.session_state["prepare-failed"] = answer.error
-        elif not was_running:  # it is done, and there is no file: it is not asked for ever
-            st.session_state.pop(PREPARING, None)
-        st.rerun()  # the whole page, which then predicts with it
-    if error := st.session_state.pop("prepare-failed", ""):
-        st.error(plain(error), icon=":material/error:")
-    names = plain(model.name) if len(missing) == 1 else f"{len(missing)} models"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        verb = "predicts" if len(missing) == 1 else "predict"
-        st.caption(f"{names} {verb} with Keras; ONNX Runtime would be faster here.")
-        st.button(
-            "Prepare for fast prediction", icon=":material/bolt:", key="prepare", type="tertiary", on_click=_begin,
-            help="Takes some seconds a model, once",
-        )  # fmt: skip
+    for number, model in enumerate(models):
+        if question(model.path).is_asked and not is_made(model.path):
+            running = is_running(model.path)
+            st.fragment(_look, run_every=LOOK if running else None)(model, number, running)
 
 
-def _begin() -> None:
-    st.session_state[PREPARING] = True
+def _look(model: Model, number: int, was_running: bool) -> None:
+    asked = question(model.path)
+    answer = asked.ask() if asked.is_asked else None
+    if was_running and (answer is None or answer.state != "running"):
+        st.rerun()  # the whole page, which then stops looking
+    if answer is not None and answer.state == "running":
+        st.caption(
+            f"{plain(model.name)} is being made ready for ONNX Runtime, which is faster here: {answer.seconds:.0f} s. "
+            "Until then it predicts with Keras."
+        )
+    elif answer is not None and answer.state == "failed":
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"{plain(model.name)} predicts with Keras, since ONNX Runtime cannot: {plain(answer.error)}")
+            st.button(
+                "Try again", icon=":material/refresh:", key=f"prepare-{number}", type="tertiary",
+                on_click=prepare_again, args=(model.path,),
+            )  # fmt: skip

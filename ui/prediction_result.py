@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from segmodels.data.dataset import IGNORE
 from segmodels.data.images import read_image
@@ -18,13 +20,16 @@ from segmodels.prediction.doubts import Colours, colours_of, doubts
 from ui.frame import plain
 from ui.prediction_choice import MOST, How, Model
 from ui.prediction_picture import Chosen
+from ui.prediction_prepare import is_wanted, prepare
 
 if TYPE_CHECKING:
-    from segmodels.prediction.result import Refinement, Result
+    from segmodels.prediction.result import Bands, Refinement, Result
 
 #: Bytes of the probabilities of a picture beyond which no map of its entropy is made and its objects are not found by
 #: themselves: all of them are in memory at once.
 LARGE = 400_000_000
+#: The picture and model whose prediction was stopped, in the session.
+STOPPED = "predict-stopped"
 
 
 @dataclass
@@ -52,37 +57,111 @@ def is_large(result: Result) -> bool:
     return 4 * height * width * len(result.labels) > LARGE
 
 
-def predict(model: Model, chosen: Chosen, how: How) -> Result:
-    """What a model sees in a picture, refined; also for who has no session. `UserError` says what is wrong."""
+def predict(model: Model, chosen: Chosen, how: How, told: Callable[[float], None] | None = None) -> Result:
+    """What a model sees in a picture, refined; also for who has no session. `UserError` says what is wrong.
+
+    Args:
+        model: once it has predicted in Keras, the file that ONNX Runtime needs is made of it.
+        told: how much of a picture is done that is seen in tiles, 0 to 1; it may raise to end that.
+    """
     from segmodels.prediction.pool import POOL
 
     predictor = POOL.get(model.path, how.engine_for(model.path))
     result = predictor(chosen.read(), name=chosen.label, page=chosen.page, tta=how.tta or None)
-    if callable(result.scores) and not is_large(result):
-        result.logits  # noqa: B018 - what came in tiles is kept, since every map would predict it anew
+    if callable(result.scores):
+        if told is not None:
+            result = replace(result, scores=_telling(result.scores, result.image.shape[0], told))
+        if not is_large(result):
+            result.logits  # noqa: B018 - they are kept, since every map would predict it anew
+    result.mask  # noqa: B018 - so that nothing of it is left to compute
+    if predictor.engine == "keras" and is_wanted(how):
+        prepare(model.path)
     return refined(result, how.refinement)
+
+
+def _telling(scores: Callable[[], Bands], height: int, told: Callable[[float], None]) -> Callable[[], Bands]:
+    """The same bands, which tell how far they are, the first time that they are gone through."""
+    first = [told]
+
+    def bands() -> Bands:
+        for rows, logits in scores():
+            for tell in first:
+                tell(rows.stop / height)
+            yield rows, logits
+        first.clear()
+
+    return bands
 
 
 def predicted(model: Model, chosen: Chosen, how: How) -> Prediction:
     """What a model sees in a picture; kept with those of the other models until there is another picture."""
-    of, kept = st.session_state.get("predicted", (None, {}))
-    if of != chosen.key:
-        kept = {}
-    key = how.key(model)
-    prediction: Prediction | None = kept.get(key)
+    kept = _kept()
+    for other in [other for other in kept if other[0] != chosen.key]:
+        del kept[other]
+    key = (chosen.key, how.key(model))
+    prediction = kept.pop(key, None)
     if prediction is None:
-        with st.spinner("Predicting; a model that is loaded first takes some seconds …"):
-            result = predict(model, chosen, how)
-            result.mask  # noqa: B018 - it is computed here, while the spinner turns
-        prediction = Prediction(refined(result), result)
+        prediction = _predicted_now(model, chosen, how, lambda found: kept.update({key: found}))
     elif prediction.refined.refinement != how.refinement:
         prediction = Prediction(prediction.result, refined(prediction.result, how.refinement))
-    kept.pop(key, None)
     kept[key] = prediction  # the one used last comes last
     for oldest in list(kept)[:-MOST]:
         del kept[oldest]
-    st.session_state["predicted"] = chosen.key, kept
     return prediction
+
+
+def _predicted_now(model: Model, chosen: Chosen, how: How, keep: Callable[[Prediction], None]) -> Prediction:
+    """Predict; a picture that is seen in tiles has a bar and a button to stop, and when stopped one to go on."""
+    stopped = (chosen.key, how.key(model))
+    if st.session_state.get(STOPPED) == stopped:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("Stopped.")
+            st.button("Go on", icon=":material/play_arrow:", key="predict-go-on", on_click=_set_stopped, args=(None,))
+        st.stop()
+    place = st.empty()
+    bars: list[DeltaGenerator] = []
+
+    def told(share: float) -> None:
+        if not bars:
+            with place.container(horizontal=True, vertical_alignment="center"):
+                bars.append(st.progress(0.0))
+                st.button("Stop", icon=":material/stop:", key="predict-stop", on_click=_set_stopped, args=(stopped,))
+        bars[0].progress(share, f"{plain(chosen.label)}: {100 * share:.0f} %")
+
+    with st.spinner("Predicting; a model that is loaded first takes some seconds …"):
+        result = predict(model, chosen, how, told)
+        prediction = Prediction(refined(result), result)
+        keep(prediction)  # at once: what was clicked meanwhile ends this at the next line that draws
+    place.empty()
+    return prediction
+
+
+def _set_stopped(stopped: object) -> None:
+    st.session_state[STOPPED] = stopped
+
+
+# It ends with the connection of the browser, sooner than the session, which waits for that to come back.
+@st.cache_resource(show_spinner=False, scope="session")
+def _kept() -> dict[tuple[Any, ...], Prediction]:
+    """The predictions of the picture in sight, by picture and model."""
+    return {}
+
+
+def result_of(prediction: Prediction, model: Model, chosen: Chosen, how: How) -> Callable[[], Result]:
+    """Gives the refined result of a prediction for a file. It is not held for that, since a button outlives what is in
+    sight: what was let go is predicted anew."""
+    held = weakref.ref(prediction)
+
+    def result() -> Result:
+        found = held()
+        return predict(model, chosen, how) if found is None else found.refined
+
+    return result
+
+
+def forget() -> None:
+    """Let them go, where no picture is in sight."""
+    _kept().clear()
 
 
 def refined(result: Result, refinement: Refinement | None = None) -> Result:

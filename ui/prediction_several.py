@@ -10,7 +10,7 @@ from ui.frame import in_place, plain
 from ui.prediction_choice import How, Model
 from ui.prediction_download import Wanted, zip_view
 from ui.prediction_picture import Chosen
-from ui.prediction_result import Prediction, doubts_about, doubts_view, predicted
+from ui.prediction_result import Prediction, doubts_about, doubts_view, predicted, result_of
 from ui.prediction_scene import scene
 from ui.prediction_shares import shares_view
 from ui.viewer import viewer
@@ -32,7 +32,7 @@ def several_view(models: Sequence[Model], chosen: Chosen, how: How) -> None:
                 st.markdown(f"**{plain(_short(model.name))}**", help=plain(model.name))
                 prediction = predicted(model, chosen, how)
                 _pane(model, prediction, chosen, how)
-                wanted.append(_wanted(model, prediction, chosen))
+                wanted.append(Wanted(f"{model.name}/", chosen.label, result_of(prediction, model, chosen, how)))
     zip_view(wanted, "All as one zip", key="several")
 
 
@@ -54,8 +54,3 @@ def _pane(model: Model, prediction: Prediction, chosen: Chosen, how: How) -> Non
 def _short(name: str) -> str:
     """A name that fits into one line of a pane: then all pictures stand on one line."""
     return name if len(name) <= SHORT else f"{name[: SHORT // 3]}…{name[-(SHORT - SHORT // 3) :]}"
-
-
-def _wanted(model: Model, prediction: Prediction, chosen: Chosen) -> Wanted:
-    result = prediction.refined
-    return Wanted(f"{model.name}/", chosen.label, lambda: result)

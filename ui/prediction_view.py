@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -20,10 +21,13 @@ from ui.prediction_objects import (
     selected,
 )
 from ui.prediction_picture import Chosen
-from ui.prediction_result import Prediction, doubts_about, doubts_view, predicted
+from ui.prediction_result import doubts_about, doubts_view, predicted, result_of
 from ui.prediction_scene import scene
 from ui.prediction_shares import shares_view
 from ui.viewer import viewer
+
+if TYPE_CHECKING:
+    from segmodels.prediction.result import Result
 
 
 def prediction_view(model: Model, chosen: Chosen, how: How) -> None:
@@ -81,22 +85,21 @@ def prediction_view(model: Model, chosen: Chosen, how: How) -> None:
     if numbered:
         objects_view(rows, micrometres, name=f"{stem}-objects", key=table)
     shares_view(result, key="shares")
-    _downloads(prediction, stem, chosen, micrometres)
+    _downloads(result_of(prediction, model, chosen, how), stem, chosen, micrometres)
 
 
 def _box(row: dict[str, Any] | None) -> tuple[int, int, int, int] | None:
     return None if row is None else (row["left"], row["top"], row["width"], row["height"])
 
 
-def _downloads(prediction: Prediction, stem: str, chosen: Chosen, micrometres: float | None) -> None:
-    result = prediction.refined
+def _downloads(result: Callable[[], Result], stem: str, chosen: Chosen, micrometres: float | None) -> None:
     with st.container(horizontal=True):
         st.download_button(
-            "Mask (class ids, PNG)", lambda: encoded(result.indexed(), "PNG"), f"{stem}-mask.png", "image/png",
+            "Mask (class ids, PNG)", lambda: encoded(result().indexed(), "PNG"), f"{stem}-mask.png", "image/png",
             on_click="ignore", icon=":material/download:",
         )  # fmt: skip
         st.download_button(
-            "Overlay (PNG)", lambda: encoded(result.overlay(), "PNG"), f"{stem}-overlay.png", "image/png",
+            "Overlay (PNG)", lambda: encoded(result().overlay(), "PNG"), f"{stem}-overlay.png", "image/png",
             on_click="ignore", icon=":material/download:",
         )  # fmt: skip
-    zip_view([Wanted("", chosen.label, lambda: result)], "As one zip", key="one", micrometres=micrometres)
+    zip_view([Wanted("", chosen.label, result)], "As one zip", key="one", micrometres=micrometres)

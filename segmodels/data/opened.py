@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from segmodels.data.jpeg_scans import MAX_SCANS, has_too_many_scans
 from segmodels.data.pages import directory_of, is_tiff, no_page
-from segmodels.data.samples import DEEP_PNG, deep_png, deep_tiff, is_deep_tiff
+from segmodels.data.samples import DEEP_PNG, deep_png, deep_tiff, is_deep_tiff, not_unpacked
 from segmodels.errors import UserError
 
 #: What is accepted, as Pillow names it. Formats that run other programs (EPS) or nest others are left out on purpose.
@@ -23,6 +23,9 @@ MAX_PIXELS = 64_000_000
 
 #: A longer side is refused: a JPEG's can be no longer, and nothing shows such a picture.
 MAX_SIDE = 65_500
+
+#: A compression of a TIFF that Pillow knows by name alone: its libtiff does without.
+_WEBP_IN_TIFF = 50001
 
 
 class Opened:
@@ -129,6 +132,8 @@ class Opened:
             self.image.fp.seek(place)
         if self.image.format == "TIFF":
             tags = self.image.tag_v2
+            if tags.get(ExifTags.Base.Compression) == _WEBP_IN_TIFF:
+                raise not_unpacked(self.label, _WEBP_IN_TIFF)
             sides = tags.get(ExifTags.Base.TileWidth, 0), tags.get(ExifTags.Base.TileLength, 0)
             if sides[0] * sides[1] > MAX_PIXELS:
                 raise Image.DecompressionBombError

@@ -137,10 +137,15 @@ def _check(page: TiffPage, label: str) -> None:
     if space not in (WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK):
         raise UserError(f"{label}: a TIFF of colour space {space} in this form is not read: save it as RGB")
     if compression not in _COMPRESSIONS:
-        raise UserError(f"{label}: a TIFF with compression {compression} is not read: save it with LZW or Deflate")
+        raise not_unpacked(label, compression)
     for pieces in (page.shaped, page.chunks):
         if math.prod(pieces) * size > MAX_BYTES:
             raise UserError(f"{label}: its samples take more than {MAX_BYTES // 1_000_000} MB: save it with 8 bits")
+
+
+def not_unpacked(label: str, compression: int) -> UserError:
+    """What a person is told whose TIFF is compressed in a way that is not read here."""
+    return UserError(f"{label}: a TIFF with compression {compression} is not read: save it with LZW or Deflate")
 
 
 def _picture(values: np.ndarray, page: TiffPage, label: str) -> Image.Image:

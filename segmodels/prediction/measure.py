@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError
 from segmodels.files import replacing
 
-#: What every row has, in this order; `measurements` says what may come between.
+#: What rows have, in this order; those in `OPTIONAL` only where `measurements` says so.
 COLUMNS = (
-    "instance", "class", "area", "perimeter", "eccentricity", "mean_intensity", "x", "y", "left", "top", "width",
-    "height",
+    "instance", "class", "area", "area_um2", "perimeter", "perimeter_um", "eccentricity", "mean_intensity",
+    "confidence", "x", "y", "left", "top", "width", "height",
 )  # fmt: skip
+OPTIONAL = ("area_um2", "perimeter_um", "confidence")
+
+#: What a spreadsheet may take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 #: Decimals of the numbers in a file.
 DECIMALS = 4
@@ -100,12 +104,23 @@ def check_micrometres(micrometres: float | None) -> None:
         raise UserError(f"a pixel of {micrometres} µm: give its side in micrometres, such as 0.25")
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of `measurements` as a UTF-8 table, fractions with `DECIMALS` decimals; without rows just its head."""
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], optional: Collection[str] = ()) -> None:
+    """Write rows of `measurements` as a UTF-8 table, fractions with `DECIMALS` decimals.
+
+    The name of a class that a spreadsheet would take for a formula has a `'` before it.
+
+    Args:
+        optional: those of `OPTIONAL` that the head has where there are no rows to tell.
+    """
+    head = list(rows[0]) if rows else [name for name in COLUMNS if name not in OPTIONAL or name in optional]
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]) if rows else COLUMNS, lineterminator="\n")
+        table = csv.DictWriter(file, head, lineterminator="\n")
         table.writeheader()
-        table.writerows(rounded(row) for row in rows)
+        table.writerows(rounded(row) | {"class": _harmless(row["class"])} for row in rows)
+
+
+def _harmless(name: str) -> str:
+    return f"'{name}" if name.startswith(_FORMULA) else name
 
 
 def rounded(row: Mapping[str, Any]) -> dict[str, Any]:

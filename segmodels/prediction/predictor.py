@@ -33,6 +33,9 @@ Picture = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
 #: A model of tiles sees a picture of no more pixels whole, at once: a U-Net of 64 channels takes some 2 GB for that.
 WHOLE_PIXELS = 1_500_000
 
+#: The largest side of a tile that can be asked for: the same U-Net takes some 6 GB for it, however small the picture.
+LARGEST_TILE = 2048
+
 #: What `engine` may be: one of `ENGINES`, or the one that is `suited`.
 AUTO = "auto"
 
@@ -41,7 +44,7 @@ class Predictor:
     """A model ready to predict; safe to call from several threads, which then take turns.
 
     Args:
-        model: a checkpoint directory, or a run or its id (its best epoch).
+        model: a checkpoint directory, a run or its id (its best epoch), or `hf://owner/name@revision`.
         engine: what computes: "keras", "onnx" (ONNX Runtime on the processor, up to twice as fast there; its file is
             made where there is none, which takes some seconds, and kept) or "openvino" (an extra). "auto" is ONNX
             Runtime on a processor where its file was made before, else Keras.
@@ -53,12 +56,15 @@ class Predictor:
     """
 
     def __init__(self, model: str | Path, *, engine: str = AUTO, reporter: Reporter | None = None) -> None:
-        self.path = find_checkpoint(model)
+        self.path = find_checkpoint(model, reporter)
         choose("engine", engine, [AUTO, *ENGINES])
         self.spec = read_spec(whole(self.path))
         self.labels = self.spec.labels
         self.engine = suited(self.path) if engine == AUTO else engine
         self._forward = self._opened(self.engine, reporter or Reporter())
+        #: Bytes that it holds while it predicts, roughly: weights are there twice, as a file and as they are computed
+        #: with, and a half more for features.
+        self.memory = 5 * (whole(self.path) / WEIGHTS).stat().st_size // 2
 
     def _opened(self, engine: str, reporter: Reporter) -> Forward:
         # What Keras loads is kept, since whoever asks for `model` wants the same network.
@@ -92,7 +98,8 @@ class Predictor:
         Args:
             page: of a file of several pages, such as a TIFF, from 0.
             tiled: whether a model of tiles sees it in tiles, whatever its size; as its size asks for where None.
-            tile: the side of the tiles, 32 pixels or more, where a model of tiles is to see it in others than its own.
+            tile: the side of the tiles, 32 to `LARGEST_TILE` pixels, where a model of tiles is to see it in others than
+                its own.
             tta: test-time augmentation (`prediction.views`): of "flips", "turns" and "scales", with commas between; the
                 logits are then the logarithm of the mean probabilities.
 
@@ -102,8 +109,8 @@ class Predictor:
         """
         forward = averaged(self.logits, views_of(tta))
         image = _as_rgb(picture, name, page)
-        if tile is not None and tile < 32:
-            raise UserError(f"tiles of {tile} pixels show nothing: give 32 or more")
+        if tile is not None and not 32 <= tile <= LARGEST_TILE:
+            raise UserError(f"tiles of {tile} pixels: give 32 to {LARGEST_TILE}")
         return Result(image, self._scores(image, tiled or (None if tile is None else True), tile, forward), self.labels)
 
     def check_tiled(self, tiled: bool | None) -> None:
@@ -138,7 +145,7 @@ class Predictor:
         with COMPUTING:
             forward = self._keras if other_size and ENGINES[self.engine].fixed else self._forward
             try:
-                return forward(images)
+                found = forward(images)
             except (UserError, MemoryError):
                 raise
             except Exception as error:  # each engine has a class of its own for it
@@ -148,12 +155,12 @@ class Predictor:
                     f"{self.engine} cannot predict {len(images)} of {width} x {height} pixels at once ({reason}): give "
                     "a smaller picture, tiles (tile=256), or the engine keras"
                 ) from error
-
-    @property
-    def memory(self) -> int:
-        """Bytes that it holds while it predicts, roughly: weights are there twice, as a file and as they are computed
-        with, and a half more for features."""
-        return 5 * (whole(self.path) / WEIGHTS).stat().st_size // 2
+        if found.shape != (expected := (*images.shape[:3], len(self.labels))):
+            raise UserError(
+                f"{self.path}: {self.engine} answers {found.shape} where {expected} belongs: use the engine keras, "
+                "or remove the file that another engine takes"
+            )
+        return found
 
 
 def _as_rgb(picture: Picture, name: str | None, page: int) -> np.ndarray:

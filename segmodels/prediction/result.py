@@ -80,7 +80,8 @@ class Result:
                 smallest=steps.smallest,
                 largest_hole=steps.largest_hole,
             )
-        return np.where(self.confidence < steps.threshold, np.uint8(IGNORE), mask) if steps.threshold else mask
+        # What is no number is not sure either.
+        return np.where(self.confidence >= steps.threshold, mask, np.uint8(IGNORE)) if steps.threshold else mask
 
     @property
     def confidence(self) -> np.ndarray:

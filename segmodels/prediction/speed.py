@@ -16,7 +16,7 @@ from segmodels.device import device
 from segmodels.engines import engine_versions
 from segmodels.errors import UserError
 from segmodels.files import whole
-from segmodels.hub.checkpoint import WEIGHTS
+from segmodels.hub.checkpoint import WEIGHTS, build_spec
 from segmodels.hub.onnx_model import onnx_file, onnx_logits, onnx_session
 from segmodels.prediction.predictor import Predictor
 from segmodels.training.reporter import Reporter
@@ -63,13 +63,11 @@ def measure_speed(
     predictor = model if isinstance(model, Predictor) else Predictor(model, engine="keras", reporter=reporter)
     # They load Keras.
     from segmodels.backend import backend_name
-    from segmodels.models.summary import summarise
+    from segmodels.models.summary import figures_of
     from segmodels.training.peak_memory import forget_peak, peak_bytes
 
     network, size, here, engine = predictor.spec.architecture, predictor.spec.input.size, device(), backend_name()
-    counted = summarise(
-        network.name, classes=network.classes, backbone=network.backbone, image_size=size, **network.options
-    )
+    counted = figures_of(partial(build_spec, predictor.spec), size)
     picture = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
     keras_answers = partial(predictor.logits, picture)
     # Before the ONNX file is made, which takes more memory than any use of the model.

@@ -70,7 +70,8 @@ def predict_files(
     def predicted(source: Source) -> dict[str, Any]:
         content, stem = source.read(), Path(source.name).stem
         check_free(source, stem)
-        if "labelme" in formats and isinstance(content, Path) and os.path.realpath(content.parent) == os.path.realpath(out):
+        beside = isinstance(content, Path) and os.path.realpath(content.parent) == os.path.realpath(out)
+        if beside and "labelme" in formats:
             raise UserError(f"{source.origin} lies in {out}, where LabelMe's file of it may be: name another folder")
         if isinstance(content, Path) and is_large(content, page):
             if tile or refinement != NOTHING:

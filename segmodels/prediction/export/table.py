@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def write_table(result: Result, path: Path, *, name: str, settings: Settings) -> list[Path]:
-    write_csv(path, table(result, settings))
+    sizes = () if settings.micrometres is None else ("area_um2", "perimeter_um")
+    write_csv(path, table(result, settings), ("confidence", *sizes))
     return [path]
 
 

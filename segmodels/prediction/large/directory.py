@@ -24,8 +24,14 @@ MAX_SEGMENT_BYTES = 64 << 20
 #: Bytes of a segment that an uncompressed strip is cut into: any row of it can be found without those before.
 _PART_BYTES = 4 << 20
 
-#: The compressions that are read, by TIFF's number.
-COMPRESSIONS = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "packbits", 32946: "deflate", 50000: "zstd"}
+#: The compressions that are read, by TIFF's number; 33005 is JPEG 2000 of Aperio's scanners, without YCbCr.
+COMPRESSIONS = {
+    1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "packbits", 32946: "deflate", 33005: "JPEG 2000",
+    34712: "JPEG 2000", 50000: "zstd", 50001: "WebP",
+}  # fmt: skip
+
+#: Those whose segments are pictures with a head of their own, and the samples that these may have.
+_OWN_PICTURES = {"JPEG": (1, 3), "JPEG 2000": (1, 3), "WebP": (3, 4)}
 
 #: Photometric interpretations that are read, with the samples a pixel may have in each: grey (either way round), RGB
 #: with or without alpha, palette, YCbCr (in JPEG).
@@ -152,8 +158,9 @@ def _kind(tags: Tags) -> dict[str, int]:
         raise refused(f"{samples} samples a pixel of kind {photometric}")
     if compression not in COMPRESSIONS or predictor not in (1, 2) or tags.number(266, 1) != 1:
         raise refused(f"pictures of compression {compression} (predictor {predictor})")
-    if compression == 7 and (bits, samples) not in ((8, 1), (8, 3)):
-        raise refused(f"JPEG pictures of {samples} samples and {bits} bits")
+    own = COMPRESSIONS[compression]
+    if own in _OWN_PICTURES and (bits != 8 or samples not in _OWN_PICTURES[own] or photometric == 3):
+        raise refused(f"{own} pictures of {samples} samples and {bits} bits")
     if photometric == 6 and compression != 7:
         raise refused("YCbCr pictures without JPEG")
     if tags.number(274, 1) != 1:

@@ -28,7 +28,8 @@ def is_large(path: Path, page: int = 0) -> bool:
 class LargePicture:
     """A TIFF or BigTIFF of any size, in tiles or strips, read by region: uint8 RGB `(height, width, 3)`.
 
-    Grey, palette, RGB and RGBA (over white) of 8 or 16 bits, uncompressed or with deflate, LZW, packbits, zstd or JPEG.
+    Grey, palette, RGB and RGBA (over white) of 8 or 16 bits, uncompressed or with deflate, LZW, packbits, zstd, JPEG,
+    JPEG 2000 or WebP.
     `picture[top:bottom]` are rows as of an array. For one thread; a context manager, which closes the file.
 
     Args:

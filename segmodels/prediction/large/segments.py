@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from segmodels.data.images import rgb
-from segmodels.prediction.large.directory import Directory
+from segmodels.prediction.large.directory import COMPRESSIONS, Directory
+
+#: What Pillow calls the kinds of pictures that it decodes here, and pictures of so many samples.
+_PILLOW = {"JPEG 2000": "JPEG2000", "WebP": "WEBP"}
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 #: What a fourth sample is, by TIFF's number, as Pillow names such pictures.
 _ALPHA = {0: "RGBX", 1: "RGBa", 2: "RGBA"}
@@ -30,7 +35,13 @@ def decode_segment(data: bytes, directory: Directory, rows: int) -> np.ndarray:
     shape = rows, directory.segment_width, directory.samples
     if not data:
         return np.zeros((*shape[:2], 3), np.uint8)
-    samples = _jpeg(data, directory, rows) if directory.compression == 7 else _plain(data, directory, shape)
+    kind = COMPRESSIONS[directory.compression]
+    if kind == "JPEG":
+        samples = _filled(_jpeg(data, directory), shape)
+    elif kind in _PILLOW:
+        samples = _filled(_opened(data, directory, _PILLOW[kind]), shape)
+    else:
+        samples = _plain(data, directory, shape)
     return _as_rgb(samples, directory)
 
 
@@ -65,8 +76,8 @@ def _decompress(compression: int) -> Callable[[bytes, int], bytes | bytearray]:
     return lambda data, most: decode(data, out=most)
 
 
-def _jpeg(data: bytes, directory: Directory, rows: int) -> np.ndarray:
-    """A JPEG whose size was looked up before it was decoded; black where it is smaller than its tile."""
+def _jpeg(data: bytes, directory: Directory) -> np.ndarray:
+    """A JPEG whose size was looked up before it was decoded."""
     from imagecodecs import jpeg_decode
 
     height, width, samples = _jpeg_shape(data)
@@ -77,13 +88,27 @@ def _jpeg(data: bytes, directory: Directory, rows: int) -> np.ndarray:
     # RGB without a transform is what Aperio's scanners write; JFIF always is YCbCr.
     colours = directory.samples == 3
     stored = 2 if directory.photometric == 2 and data[6:10] != b"JFIF" else None
-    found = jpeg_decode(
+    return jpeg_decode(
         data, tables=directory.jpeg_tables or None, colorspace=stored, outcolorspace=2 if colours else None
-    ).reshape(height, width, samples)[:rows]
-    if found.shape[:2] == (rows, directory.segment_width):
+    ).reshape(height, width, samples)
+
+
+def _opened(data: bytes, directory: Directory, form: str) -> np.ndarray:
+    """A picture of a kind that Pillow knows, whose size was looked up before it was decoded."""
+    with Image.open(io.BytesIO(data), formats=[form]) as picture:
+        width, height = picture.size
+        if width > directory.segment_width or height > directory.segment_height or picture.mode not in _MODES.values():
+            raise ValueError(f"a picture of {width} x {height} pixels of mode {picture.mode}")
+        return np.asarray(picture.convert(_MODES[directory.samples])).reshape(height, width, directory.samples)
+
+
+def _filled(found: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Samples in the shape of their segment; black where they are fewer."""
+    found = found[: shape[0]]
+    if found.shape == shape:
         return found
-    whole = np.zeros((rows, directory.segment_width, samples), np.uint8)
-    whole[: len(found), :width] = found
+    whole = np.zeros(shape, np.uint8)
+    whole[: len(found), : found.shape[1]] = found
     return whole
 
 
