@@ -1,4 +1,4 @@
-"""The verbs of trained models: `speed`."""
+"""The verbs of trained models: `speed`, `export` and `import`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,32 @@ from collections.abc import Callable
 from typing import Any
 
 from segmodels.data.disk import megabytes
+from segmodels.errors import UserError, choose
 from segmodels.terminal import Terminal, table
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
-    """Add `speed`; `add(group, name, verb, text)` makes one."""
+    """Add `speed`, `export` and `import`; `add(group, name, verb, text)` makes one."""
     speed = add(verbs, "speed", _speed, "what a model costs to use here: time a picture, memory and disk")
     speed.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
+
+    export = add(verbs, "export", _export, "a model for another runtime, with a program that uses it")
+    export.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
+    export.add_argument("--format", required=True, metavar="FORMAT", help="onnx, saved_model (a folder) or litert")
+    export.add_argument("--out", required=True, metavar="PATH", help="what is written, such as model.onnx")
+    export.add_argument("--size", metavar="S", help="side of the pictures it takes, or any (default: the model's own)")
+    export.add_argument("--int8", action="store_true", help="of litert: compute in whole numbers of eight bits")
+    export.add_argument("--data", metavar="DATA", help="what int8 is measured on (default: what it was trained on)")
+    export.add_argument("--root", metavar="DIR", help="the folder of that data set")
+
+    imported = add(verbs, "import", _import, "a model that Keras 3 saved, without running anything that is in it")
+    imported.add_argument("source", metavar="SOURCE", help="a .keras file, a folder with its parts, or hf://owner/name")
+    imported.add_argument("--out", metavar="DIR", help="a new folder (default: one in the home, by the model's name)")
+    imported.add_argument(
+        "--classes", metavar="NAMES", help="names with commas between, in the order of its channels, or a label file"
+    )
+    imported.add_argument("--scale", metavar="SCALE", help="pixels it was trained on: 0..255, 0..1, -1..1 or imagenet")
+    imported.add_argument("--size", type=int, metavar="S", help="side at which one of any size is to see pictures")
 
 
 def _speed(parsed: argparse.Namespace) -> tuple[Any, str]:
@@ -25,6 +44,65 @@ def _speed(parsed: argparse.Namespace) -> tuple[Any, str]:
     finally:
         terminal.close()
     return document, speed_text(document)
+
+
+def _export(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.hub.export import ANY, FORMATS, export
+
+    choose("format", parsed.format, list(FORMATS))  # a mistake is said before anything is looked for
+    size = parsed.size
+    if size not in (None, ANY):
+        if not size.isascii() or not size.isdigit() or len(size) > 6:
+            raise UserError(f"--size {size!r}: give a number of pixels, such as 256, or {ANY}")
+        size = int(size)
+    terminal = Terminal()
+    try:
+        done = export(
+            parsed.model, parsed.format, parsed.out, size=size, int8=parsed.int8, data=parsed.data, root=parsed.root,
+            reporter=terminal,
+        )  # fmt: skip
+    finally:
+        terminal.close()
+    sides = "any size" if done.size is None else f"{done.size} x {done.size} pixels"
+    how = "" if not done.int8 else f", in int8, measured on {done.calibrated_on}"
+    if done.float_operators:
+        how += f" (the first {done.float_operators} operators in float)"
+    return done.document(), (
+        f"{done.path}: {megabytes(done.bytes)}, takes {sides}{how}\n"
+        f"the same class as Keras on {done.same_pixels:.2%} of the pixels of {done.pictures} pictures "
+        f"({done.compared_on}), logits at most {done.difference:.1g} of their range away\n"
+        f"a program that uses it: {done.sample}"
+    )
+
+
+def _import(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.hub.checkpoint import read_spec
+    from segmodels.hub.keras_file import default_folder, import_keras, named_classes
+
+    terminal = Terminal()
+    try:
+        out = import_keras(
+            parsed.source,
+            parsed.out or default_folder(parsed.source),
+            classes=named_classes(parsed.classes),
+            scale=parsed.scale,
+            size=parsed.size,
+            progress=terminal.progress,
+            note=terminal.note,
+        )
+    finally:
+        terminal.close()
+    spec = read_spec(out)
+    names = [label.name for label in spec.labels]
+    document = {
+        "model": str(out),
+        "source": parsed.source,
+        "classes": names,
+        "scale": spec.architecture.options["scale"],
+        "size": spec.input.size,
+    }
+    seen = f"it sees pictures at {spec.input.size} x {spec.input.size} pixels of {document['scale']}"
+    return document, f"{parsed.source} is now {out}: {len(names)} classes ({', '.join(names)}); {seen}"
 
 
 def speed_text(document: dict[str, Any]) -> str:

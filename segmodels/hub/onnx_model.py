@@ -65,7 +65,7 @@ def onnx_file(model: str | Path | Predictor, *, reporter: Reporter | None = None
         UserError: no such model, or a damaged one; a package or TensorFlow is missing; a network that has no form in
             ONNX, or whose file answers otherwise than Keras.
     """
-    folder = whole(find_checkpoint(model) if isinstance(model, str | Path) else model.path)
+    folder = whole(find_checkpoint(model, reporter) if isinstance(model, str | Path) else model.path)
     if found := kept_onnx_file(folder):
         return found
     kept = _kept(folder)
@@ -192,7 +192,7 @@ def _make(folder: Path, path: Path) -> None:
         model, spec = load_checkpoint(folder)
         contract = spec.input
         side = contract.size if contract.mode == "resize" else None
-        _export(model, side, path)
+        write_onnx(model, side, path)
         with explain_disk_errors(path):
             document = onnx.load(str(path))
             onnx.helper.set_model_props(document, {_MADE_OF: name})
@@ -203,7 +203,9 @@ def _make(folder: Path, path: Path) -> None:
         _compare(onnx_logits(onnx_session(path), images), compiled(model)(images), model, folder)
 
 
-def _export(model: keras.Model, side: int | None, path: Path) -> None:
+def write_onnx(model: keras.Model, side: int | None, path: Path) -> None:
+    """Write a network that takes pictures of `side` pixels, or of any height and width; `UserError` where ONNX has no
+    form for it."""
     import tensorflow as tf
 
     from segmodels.models.batch_norm_tensorflow import fused_batch_norm

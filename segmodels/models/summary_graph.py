@@ -96,10 +96,10 @@ class _Recorder:
         return tensor
 
 
-def execution(model: Any, size: int) -> list[Step]:
-    """The calls of `model` for one picture of `size` x `size`, in the order in which they run."""
+def execution(model: Any, size: int, width: int | None = None) -> list[Step]:
+    """The calls of `model` for one picture of `size` x `size`, or `size` x `width`, in the order in which they run."""
     recorder = _Recorder()
-    picture = keras.Input((size, size, 3), batch_size=1)
+    picture = keras.Input((size, width or size, 3), batch_size=1)
     recorder.walk(model, [picture], inner=False)
     steps: list[Step] = []
     maker = {id(picture): PICTURE}
