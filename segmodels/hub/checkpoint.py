@@ -7,6 +7,9 @@ nothing is unpickled and no class is looked up by a name from the file.
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +26,7 @@ from pydantic import (
 from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError, explain
 from segmodels.files import read_json, whole, write_text
-from segmodels.models.architectures import checked_options
+from segmodels.models.architectures import IMPORTED, checked_options
 
 if TYPE_CHECKING:
     from segmodels.backend import keras
@@ -131,27 +134,60 @@ def load_checkpoint(folder: str | Path) -> tuple[keras.Model, Spec]:
     Raises:
         UserError: no checkpoint, or a spec or weights that are damaged or do not fit each other.
     """
-    from segmodels.models.build import build
-
     folder = whole(Path(folder))
     spec = read_spec(folder)
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{folder} has no {WEIGHTS}: copy the checkpoint again")
+    from segmodels.hub.weights_file import check_weights_file
+
+    # Before Keras sees it: the file may be a stranger's.
+    shapes = check_weights_file(weights)
+    model = build_spec(spec, sum(math.prod(shape) for shape in shapes.values()))
+    read_weights(model, weights, shapes, f"its {SPEC}")
+    return model, spec
+
+
+def build_spec(spec: Spec, held: float = math.inf) -> keras.Model:
+    """Build the network of a spec, without its weights.
+
+    Args:
+        held: numbers in its weights file: an imported network that claims to have more is not built.
+
+    Raises:
+        UserError: a network that cannot be, or that is refused.
+    """
+    network = spec.architecture
+    if network.name == IMPORTED and network.backbone == "none":
+        from segmodels.hub.keras_file.network import build_keras, keras_options
+
+        return build_keras(keras_options(network.options), network.classes, spec.input.size, held)
+    from segmodels.models.build import build
+
     # Only the architecture's own keywords: a strange spec must not reach the other arguments of `build`.
-    checked_options(spec.architecture.name, spec.architecture.backbone, spec.architecture.options)
-    model = build(
-        spec.architecture.name,
-        classes=spec.architecture.classes,
-        backbone=spec.architecture.backbone,
-        **spec.architecture.options,
-    )
+    checked_options(network.name, network.backbone, network.options)
+    return build(network.name, classes=network.classes, backbone=network.backbone, **network.options)
+
+
+def read_weights(model: keras.Model, path: Path, shapes: Mapping[str, tuple[int, ...]], what: str) -> None:
+    """Read a weights file that was looked through (`segmodels.hub.weights_file`), with the `shapes` found in it.
+
+    Raises:
+        UserError: it lacks something that the network has, or has something that the network lacks. `what` is what it
+            should fit.
+    """
     try:
-        model.load_weights(str(weights))
+        with warnings.catch_warnings(action="ignore"):  # of what it then raises an error about
+            model.load_weights(str(path))
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{weights} is damaged or does not fit its {SPEC} ({reason})") from None
-    return model, spec
+        raise UserError(f"{path} is damaged or does not fit {what} ({reason})") from None
+    # Keras says nothing of arrays that are left over. Beside its layers' a file may hold an optimizer's.
+    there = sum(name.startswith(("layers/", "vars/")) for name in shapes)
+    if there != len(model.weights):
+        raise UserError(
+            f"{path} is damaged or does not fit {what} (it has {there} arrays, the network {len(model.weights)})"
+        )
 
 
 def weights_written(path: Path) -> int:

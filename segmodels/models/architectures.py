@@ -276,6 +276,11 @@ PUBLISHED = {
 NAMED_WEIGHTS = ("none", "imagenet", *PUBLISHED)
 
 
+#: What the spec of a checkpoint calls a network that Keras saved elsewhere and that was imported. It is no row of the
+#: table, for it cannot be built anew.
+IMPORTED = "keras"
+
+
 def architecture_row(name: str) -> Architecture:
     """The row of an architecture; `UserError` for an unknown name."""
     return ARCHITECTURES[choose("architecture", name, list(ARCHITECTURES))]

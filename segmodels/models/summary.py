@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from segmodels.backend import keras
@@ -51,10 +53,7 @@ def summarise(
     row = architecture_row(architecture)
     backbone = default_backbone(architecture) if backbone is None else backbone
     checked = checked_options(architecture, backbone, options).model_dump(mode="json")
-    # In a thread of its own, because Keras keeps per thread which variables are still to be filled and how many layers
-    # of a kind there were: both end with it.
-    with ThreadPoolExecutor(1) as thread:
-        steps, counted = thread.submit(_steps, architecture, classes, backbone, image_size, options).result()
+    make = partial(build, architecture, classes=classes, backbone=backbone, **options)
     return {
         "architecture": architecture,
         "backbone": backbone,
@@ -64,16 +63,23 @@ def summarise(
         "classes": classes,
         "image_size": image_size,
         "options": {key: checked[key] for key in options},
-        **_figures(steps, counted, image_size),
+        **figures_of(make, image_size),
     }
 
 
-def _steps(
-    architecture: str, classes: int, backbone: str, image_size: int, options: dict[str, Any]
-) -> tuple[list[Step], dict[str, int]]:
+def figures_of(make: Callable[[], keras.Model], image_size: int) -> dict[str, Any]:
+    """All of a summary that follows from the layers of the network that `make` builds; see `summarise`."""
+    # In a thread of its own, because Keras keeps per thread which variables are still to be filled and how many layers
+    # of a kind there were: both end with it.
+    with ThreadPoolExecutor(1) as thread:
+        steps, counted = thread.submit(_steps, make, image_size).result()
+    return _figures(steps, counted, image_size)
+
+
+def _steps(make: Callable[[], keras.Model], image_size: int) -> tuple[list[Step], dict[str, int]]:
     # Without a stateless scope every weight would be drawn at random, which takes most of the time and all the memory.
     with keras.StatelessScope(initialize_variables=False):
-        model = build(architecture, classes=classes, backbone=backbone, **options)
+        model = make()
         trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
         return execution(model, image_size), {"total": model.count_params(), "trainable": trainable}
 
