@@ -10,6 +10,7 @@ from ui.augment_strip import augment_strip
 from ui.class_weights_view import class_weights_view
 from ui.cost_view import cost_view
 from ui.device_choice import choose_device
+from ui.finished_view import finished_view
 from ui.frame import in_place, page, plain
 from ui.links import linked_selectbox
 from ui.queue_view import queue_view
@@ -48,6 +49,7 @@ def new_run() -> None:
 
 
 def meaning(recipe: Recipe) -> None:
+    finished_view(recipe)
     cost_view(recipe)
     classes = len(cached.dataset(recipe.data, recipe.root).classes)
     # By itself the batch is only known once it is measured.

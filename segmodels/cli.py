@@ -16,7 +16,17 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from segmodels import __version__, cli_compare, cli_datasets, cli_hub, cli_models, cli_predict, cli_recipes, cli_runs
+from segmodels import (
+    __version__,
+    cli_compare,
+    cli_datasets,
+    cli_finished,
+    cli_hub,
+    cli_models,
+    cli_predict,
+    cli_recipes,
+    cli_runs,
+)
 from segmodels.errors import UserError, choose
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
 from segmodels.terminal import Terminal, table
@@ -89,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     cli_recipes.add_fields(train)
     train.add_argument("--run-dir", metavar="DIR", help="where to write (default: a new folder in the home's runs/)")
     train.add_argument("--resume", metavar="RUN", help="go on with a run that was paused, stopped or interrupted")
+    cli_finished.add_option(train)
 
     cli_recipes.add_verbs(add, verbs)
 
@@ -176,14 +187,19 @@ def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
     terminal = Terminal()
     if parsed.resume is not None:
         given = {**cli_recipes.given_fields(parsed), "recipe": parsed.recipe, "option": parsed.option}
+        given["finished"] = parsed.finished != "ask"
         if also := [name for name, value in given.items() if value]:
             option = also[0].replace("_", "-")
             raise UserError(f"--resume goes on under the run's own recipe: leave --{option} out")
         work: dict[str, Any] = {"resume": parsed.resume}
     else:
         work = {"recipe": cli_recipes.recipe_of(parsed), "run_dir": parsed.run_dir}
+    said = cli_finished.choice(parsed)
     try:
-        run = train(**work, reporter=terminal, devices=parsed.devices)
+        run = None
+        if recipe := work.get("recipe"):
+            run = cli_finished.taken_instead(recipe, said, path=parsed.run_dir, reporter=terminal)
+        run = run or train(**work, reporter=terminal, devices=parsed.devices)
     finally:
         terminal.close()
     status = run.status()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segmodels import cli_recipes
+from segmodels import cli_finished, cli_recipes
 from segmodels.cli_runs import add_devices
 from segmodels.device import choose_devices
 from segmodels.errors import UserError, choose
@@ -36,6 +36,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     made.add_argument("--title", default="", help="of the comparison")
     made.add_argument("--report", metavar="FILE.html", help="write all of it into one file that opens anywhere")
     made.add_argument("--resume", metavar="COMPARISON", help="go on with one, and try again what failed")
+    cli_finished.add_option(made)
     add_devices(made)
     group = verbs.add_parser("comparisons", help="comparisons, wherever they were started")
     group = group.add_subparsers(required=True, metavar="VERB")
@@ -60,6 +61,7 @@ def compare(parsed: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.evaluation.compare.conduct import conduct
 
     choose_devices(parsed.devices)
+    said = cli_finished.choice(parsed)
     if parsed.report:
         _report_target(parsed.report)  # a mistake is said before hours of training
     if parsed.resume is not None:
@@ -71,9 +73,11 @@ def compare(parsed: argparse.Namespace) -> tuple[Any, str]:
         comparison = _create(parsed)
     terminal = Terminal()
     terminal.note(f"comparison {comparison.id}: {comparison.path}")
+    asks = said == "ask" and parsed.resume is None
+    take = said == "take" or (asks and cli_finished.all_wanted(comparison.to_train(), terminal))
     with _asked_to_end() as ends:
         try:
-            state = conduct(comparison, devices=parsed.devices, reporter=terminal, stop=ends)
+            state = conduct(comparison, devices=parsed.devices, take_finished=take, reporter=terminal, stop=ends)
         finally:
             terminal.close()
     document, text = _shown(comparison, "text", parsed.json)

@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -47,7 +47,7 @@ class Answer:
 
     Attributes:
         seconds: since it was asked first, while it is running.
-        said: the last line that its process wrote to standard error.
+        said: the last line that its process wrote to standard error; of an answer from disk, none.
     """
 
     state: Literal["running", "done", "failed"]
@@ -74,6 +74,10 @@ class _Job:
     said: deque[str] = field(default_factory=lambda: deque(maxlen=HEARD))
 
     @property
+    def last(self) -> str:
+        return self.said[-1] if self.said else ""
+
+    @property
     def over(self) -> bool:
         """Whether its answer is no longer good."""
         return self.keep and self.document is not None and time.monotonic() - self.done > DISTURBED
@@ -91,6 +95,7 @@ def ask(
     limit: float | None = None,
     patience: float | None = None,
     keep: bool = True,
+    secrets: Mapping[str, str] | None = None,
 ) -> Answer:
     """The answer of `python -m segmodels WORDS --json`: from disk, or else from a process that is started if none is.
 
@@ -105,6 +110,8 @@ def ask(
         patience: seconds after the last question when the process ends, instead of `PATIENCE`.
         keep: whether the answer is kept on disk; else it is known until `cancel` forgets it, and asking then starts
             the work anew.
+        secrets: variables of the environment of the process, such as a token, where this starts it. They are no part of
+            the question, are kept nowhere, and what the process says is rid of them.
     """
     place = _place(kind, words, training)
     with _lock:
@@ -113,13 +120,14 @@ def ask(
             if keep and (kept := _kept(place)) is not None:
                 return Answer("done", kept)
             job = _jobs[place] = _Job(training, limit, patience, keep)
-            threading.Thread(target=_work, args=(place, job, list(words)), name=f"worker-{kind}", daemon=True).start()
+            work = (place, job, list(words), dict(secrets or {}))
+            threading.Thread(target=_work, args=work, name=f"worker-{kind}", daemon=True).start()
         job.asked = time.monotonic()
         if job.error:
             return Answer("failed", error=job.error)
         if job.document is not None:
-            return Answer("done", job.document)
-        return Answer("running", seconds=job.asked - job.started, said=job.said[-1] if job.said else "")
+            return Answer("done", job.document, said=job.last)
+        return Answer("running", seconds=job.asked - job.started, said=job.last)
 
 
 def is_asked(kind: str, words: Sequence[str], *, training: bool = False) -> bool:
@@ -158,11 +166,11 @@ def _kept(place: Path) -> Any:
     return document if isinstance(document, dict) else None
 
 
-def _work(place: Path, job: _Job, words: list[str]) -> None:
+def _work(place: Path, job: _Job, words: list[str], secrets: dict[str, str]) -> None:
     """Run the process to its end and keep its answer."""
     error = ""
     try:
-        document = _run(job, words)
+        document = _run(job, words, secrets)
         disturbed = job.training and isinstance(document, dict) and document.get("alone") is False
         if disturbed or not job.keep:
             job.done, job.document = time.monotonic(), document
@@ -181,14 +189,14 @@ def _work(place: Path, job: _Job, words: list[str]) -> None:
                 del _jobs[place]
 
 
-def _run(job: _Job, words: list[str]) -> Any:
+def _run(job: _Job, words: list[str], secrets: dict[str, str]) -> Any:
     """The document that the process prints; `UserError` where it prints none."""
     pipe = subprocess.PIPE
     usual, variables = (TRAINING_LIMIT, {}) if job.training else (LIMIT, WITHOUT_GPU)
     limit = usual if job.limit is None else job.limit
-    with start([*words, "--json"], variables=variables, stdout=pipe, stderr=pipe) as process:
+    with start([*words, "--json"], variables={**variables, **secrets}, stdout=pipe, stderr=pipe) as process:
         errors, process.stderr = process.stderr, None  # heard line by line as they come
-        hearing = threading.Thread(target=_hear, args=(errors, job), name="worker-hearing", daemon=True)
+        hearing = threading.Thread(target=_hear, args=(errors, job, secrets), name="worker-hearing", daemon=True)
         hearing.start()
         while True:
             try:
@@ -208,17 +216,23 @@ def _run(job: _Job, words: list[str]) -> Any:
         said = list(job.said)
         raise UserError((own_words(said) or said or [f"the worker ended with exit code {process.returncode}"])[-1])
     try:
-        return json.loads(output)
+        return json.loads(_without(secrets, output.decode(errors="replace")))
     except ValueError:
         raise UserError("the worker's answer was no JSON document: try again") from None
 
 
-def _hear(errors: IO[bytes], job: _Job) -> None:
+def _hear(errors: IO[bytes], job: _Job, secrets: dict[str, str]) -> None:
     """Note the lines that a process writes, until it ends."""
     with errors:
         for line in errors:
             if said := line.decode(errors="replace").strip():
-                job.said.append(said)
+                job.said.append(_without(secrets, said))
+
+
+def _without(secrets: Mapping[str, str], text: str) -> str:
+    for secret in filter(None, secrets.values()):
+        text = text.replace(secret, "…")
+    return text
 
 
 def _sweep(folder: Path) -> None:

@@ -26,6 +26,7 @@ from ui.comparison_runs import runs_to_make
 from ui.data_choice import choose_data
 from ui.device_choice import choose_device
 from ui.field_widgets import KEPT
+from ui.finished_view import take_choice
 from ui.frame import in_place, plain
 from ui.models import usable_models
 
@@ -175,12 +176,13 @@ def _start(asked: Asked, models: list[str], data: str, root: str | None, protoco
     """What it comes to, the button, and the command."""
     runs_to_make(asked.members)
     devices = choose_device()
+    taken = {"take_finished": True} if take_choice() else {}
     if st.button(
         "Start the comparison", type="primary", icon=":material/play_arrow:", width="stretch", key="compare-start",
         disabled=not asked.members,
     ):  # fmt: skip
         comparison = Comparison.create(asked.members, data=data, root=root, protocol=protocol, **where)
-        begin(comparison, devices)
+        begin(comparison, devices, **taken)
         show_comparison(comparison.id)
         st.rerun()
     usual = {"title": "", "split": "test", "at": "native"}
@@ -188,6 +190,7 @@ def _start(asked: Asked, models: list[str], data: str, root: str | None, protoco
     words += ["--models", ",".join(models)] if models else []
     words += [word for name, value in where.items() if value != usual[name] for word in (f"--{name}", value)]
     words += ["--devices", devices] if devices else []
+    words += ["--finished", "take"] if taken else []
     if asked.members:
         st.caption("The same as a command")
         st.code(shlex.join(words), language="bash", wrap_lines=True)

@@ -39,7 +39,8 @@ class Question:
     terms: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def ask(self) -> worker.Answer:
-        return worker.ask(self.kind, self.words, **({"training": True} if self.training else {}), **self.terms)
+        training: dict[str, Any] = {"training": True} if self.training else {}
+        return worker.ask(self.kind, self.words, **training, **self.terms)
 
     def cancel(self) -> None:
         worker.cancel(self.kind, self.words, **({"training": True} if self.training else {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from segmodels.data.disk import Report, Stop, locked, make_folder, megabytes
@@ -98,27 +99,28 @@ def _what(kept: Pulled) -> str:
 
 def _bring(hub: HubRepository, name: ModelName, commit: str, base: Path) -> None:
     """Download a commit beside its place, check it, and let it appear; whatever goes wrong leaves nothing."""
-    files = _chosen(hub, name, commit)
-    sweep(base)
-    with replacing(base / commit) as beside:
-        hub.brought_into(commit, {path: file.size for path, file in files.items()}, beside)
-        hub.report(0, 1, f"checking {name}")
-        for path, file in files.items():
-            _check_hash(beside / path, file, f"{name}: {path}")
-        _check(beside, name)
-        shutil.rmtree(beside / _NOTES, ignore_errors=True)
-        record = {"format": 1, "name": name.repository, "commit": commit, "pulled": time.time()}
-        listed = {path: {"size": file.size, "sha256": _sha256(beside / path)} for path, file in files.items()}
-        write_json(beside / RECORD, {**record, "files": listed})
-
-
-def _chosen(hub: HubRepository, name: ModelName, commit: str) -> dict[str, Listed]:
-    """The files of a checkpoint among those of a commit; `UserError` where it is none, or has too large a one."""
     listed = hub.files(commit)
     if SPEC not in listed:
         is_keras = {"config.json", "metadata.json"} <= set(listed) or any(path.endswith(".keras") for path in listed)
         hint = f": import it with `python -m segmodels import {name}`" if is_keras else ": choose another"
         raise UserError(f"{name} is no segmodels model, it has no {SPEC}{hint}")
+    files = chosen_files(listed, str(name))
+    sweep(base)
+    with replacing(base / commit) as beside:
+        hub.brought_into(commit, {path: file.size for path, file in files.items()}, beside)
+        hub.report(0, 1, f"checking {name}")
+        for path, file in files.items():
+            check_hash(beside / path, file, f"{name}: {path}")
+        check_checkpoint(beside, str(name))
+        shutil.rmtree(beside / _NOTES, ignore_errors=True)
+        record = {"format": 1, "name": name.repository, "commit": commit, "pulled": time.time()}
+        kept = {path: {"size": file.size, "sha256": _sha256(beside / path)} for path, file in files.items()}
+        write_json(beside / RECORD, {**record, "files": kept})
+
+
+def chosen_files(listed: Mapping[str, Listed], name: str) -> dict[str, Listed]:
+    """The files of a checkpoint among those of a folder, whose paths begin there; `UserError`, which calls it `name`,
+    where it is none, or has too large a one."""
     if missing := [path for path in NEEDED if path not in listed]:
         raise UserError(f"{name} has no {missing[0]}: its upload is incomplete, ask its owner")
     found = {path: file for path, file in listed.items() if most_bytes(path) is not None}
@@ -133,7 +135,7 @@ def _chosen(hub: HubRepository, name: ModelName, commit: str) -> dict[str, Liste
     return found
 
 
-def _check_hash(path: Path, file: Listed, what: str) -> None:
+def check_hash(path: Path, file: Listed, what: str) -> None:
     """`UserError` where a file is not what the commit lists."""
     if file.sha256 is not None:
         same = _sha256(path) == file.sha256
@@ -151,7 +153,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check(folder: Path, name: ModelName) -> None:
+def check_checkpoint(folder: Path, name: str) -> None:
     """`UserError` unless a folder is a checkpoint whose parts fit each other, in words that name the model."""
     try:
         read_spec(folder)

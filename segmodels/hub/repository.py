@@ -95,11 +95,16 @@ class HubRepository:
         """The files of the commit and their sizes, sorted by path; hidden ones are left out."""
         return {path: file.size for path, file in self.files(commit).items()}
 
-    def files(self, commit: str) -> dict[str, Listed]:
-        """The files of the commit, sorted by path; hidden ones are left out."""
+    def files(self, commit: str, below: str | None = None) -> dict[str, Listed]:
+        """The files of the commit, sorted by path; hidden ones are left out. Those `below` a folder alone, where it is
+        given; none where there is no such folder."""
+        from huggingface_hub import errors
+
         found: dict[str, Listed] = {}
-        with self.explained():
-            entries = self.api.list_repo_tree(self.repository, recursive=True, revision=commit, repo_type=self.kind)
+        with self.explained(), contextlib.suppress(*([errors.RemoteEntryNotFoundError] if below else [])):
+            entries = self.api.list_repo_tree(
+                self.repository, below, recursive=True, revision=commit, repo_type=self.kind
+            )
             for count, entry in enumerate(entries):
                 if count >= 2 * MAX_FILES or len(found) >= MAX_FILES:
                     raise UserError(f"{self.name} has more than the {MAX_FILES:,} files allowed")

@@ -61,7 +61,7 @@ def revive() -> list[Run]:
     """Start those in the queue whose process is gone, each in its old place, as after a new start of the machine.
 
     Whoever shows runs or adds one calls this; where no run waits it costs nothing, and who may not write in the home
-    leaves it to others.
+    leaves it to others. What waits to be sent to the Hub is tried again too, in a process of its own.
 
     Returns:
         The runs that were started.
@@ -79,6 +79,11 @@ def revive() -> list[Run]:
             folder = Path(ticket.folder)
             _start(run, ticket.variables, folder if folder.is_dir() else None)
             started.append(run)
+    if (home() / "outbox").is_dir():
+        from segmodels.hub.outbox import start_sender  # finished runs that could not be sent before
+
+        with suppress(UserError):
+            start_sender()
     return started
 
 

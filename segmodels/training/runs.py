@@ -279,6 +279,8 @@ class Run:
 def check_resumable(run: Run) -> None:
     """`UserError` unless the run has ended before its last epoch, or was asked for more."""
     status = run.status()
+    if status.get("taken"):
+        raise UserError(f"run {run.id} was taken finished from the Hub: it cannot go on, start a new run from it")
     more = wanted_change(run.path).get("epochs", 0) > int(status.get("epoch") or 0)
     if (state := status["state"]) not in RESUMABLE and not (state == "finished" and more):
         raise UserError(f"run {run.id} is {state}: only a {', '.join(RESUMABLE)} run can be resumed")

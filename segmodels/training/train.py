@@ -55,6 +55,7 @@ def train(
     told = reporter or Reporter()
     if not _standard_error_is(run.path / "log.txt"):
         told = Log(run.path / "log.txt", told)
+    finished = False
     with run.lock(), _requests(run) as wanted, contextlib.ExitStack() as held:
         if resume is None and (run.path / "steps.csv").exists():
             raise UserError(f"run {run.id} was started already: continue it with --resume {run.id}")
@@ -79,6 +80,7 @@ def train(
                 )
                 trainer.fit()
                 status.end("finished")
+                finished = True
             except Interrupted as reason:
                 status.end(ENDED_BY.get(str(reason), "interrupted"))
             except UserError as error:
@@ -93,6 +95,10 @@ def train(
                 text = advice(trainer.recipe if trainer else run.recipe, len(run.recipe.dataset().classes))
                 status.end("failed", error=text)
                 raise UserError(text) from None
+    if finished:
+        from segmodels.hub.outbox import queue_finished
+
+        queue_finished(run, told)  # only now: the device is free for the next
     return run
 
 

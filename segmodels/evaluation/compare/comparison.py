@@ -34,6 +34,7 @@ from segmodels.evaluation.reports import COUNTS, DOCUMENT
 from segmodels.files import explain_disk_errors, read_json, replacing, slug, write_json
 from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec
+from segmodels.recipe import Recipe
 from segmodels.training.runs import Run, find_checkpoint
 from segmodels.training.tickets import START_GRACE, holding, is_held
 
@@ -151,6 +152,20 @@ class Comparison:
         return [
             self.entry(number, seed) for number, member in enumerate(self.members) for seed in range(len(member.runs))
         ]
+
+    def recipe_of(self, entry: Entry) -> Recipe:
+        """What an entry that is trained here is trained by; `UserError` where that is no recipe."""
+        recipe = Recipe(**(self.members[entry.member].recipe or {}))
+        return recipe.model_copy(update={"seed": recipe.seed + entry.seed})
+
+    def to_train(self) -> list[Recipe]:
+        """The recipes of the runs that are not made yet; wrong ones are left out."""
+        found = []
+        for entry in self.entries():
+            if entry.run is None and entry.state == "waiting" and self.members[entry.member].recipe is not None:
+                with suppress(UserError):
+                    found.append(self.recipe_of(entry))
+        return found
 
     def entry(self, number: int, seed: int) -> Entry:
         """A member with one of its seeds, as it is now."""

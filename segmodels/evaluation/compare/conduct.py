@@ -9,6 +9,7 @@ was at something else.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tempfile
 import time
@@ -45,6 +46,7 @@ def conduct(
     comparison: Comparison,
     *,
     devices: str | None = None,
+    take_finished: bool = False,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> str:
@@ -54,6 +56,7 @@ def conduct(
 
     Args:
         devices: which its runs may use, as `choose_devices` reads it.
+        take_finished: whether weights of the same training that are on the Hub are taken instead of training.
         stop: asked every second.
 
     Raises:
@@ -68,7 +71,7 @@ def conduct(
                 raise Stopped
 
         try:
-            _train(comparison, devices, told, look)
+            _train(comparison, devices, told, look, Finished(told, look) if take_finished else None)
             _evaluate(comparison, told, look)
             _measure(comparison, told, look)
         except Stopped:
@@ -83,7 +86,7 @@ def conduct(
         return "finished"
 
 
-def begin(comparison: Comparison, devices: str | None = None) -> None:
+def begin(comparison: Comparison, devices: str | None = None, *, take_finished: bool = False) -> None:
     """Conduct it in a process of its own, which outlives whoever started it; returns at once.
 
     Raises:
@@ -95,6 +98,7 @@ def begin(comparison: Comparison, devices: str | None = None) -> None:
     comparison.take_request()  # what was asked before is no concern of this process
     comparison.write_status(state="starting", phase="starting")
     words = ["compare", "--resume", str(comparison.path), *(["--devices", devices] if devices else [])]
+    words += ["--finished", "take"] if take_finished else []
     with explain_disk_errors(comparison.path), (comparison.path / "log.txt").open("ab") as log:
         start(
             words,
@@ -105,8 +109,15 @@ def begin(comparison: Comparison, devices: str | None = None) -> None:
         )
 
 
-def _train(comparison: Comparison, devices: str | None, told: Reporter, look: Callable[[], None]) -> None:
-    """Every run that is not there yet is made and put in the queue; then they are waited for."""
+def _train(
+    comparison: Comparison,
+    devices: str | None,
+    told: Reporter,
+    look: Callable[[], None],
+    finished: Finished | None,
+) -> None:
+    """Every run that is not there yet is made and put in the queue, or taken as it is on the Hub; then they are waited
+    for."""
     _say(comparison, told, "queueing the runs")
     for entry in comparison.entries():
         member = comparison.members[entry.member]
@@ -114,9 +125,11 @@ def _train(comparison: Comparison, devices: str | None, told: Reporter, look: Ca
             continue
         try:
             if entry.run is None:
-                recipe = Recipe(**member.recipe)
-                made = partial(comparison.keep_run, entry.member, entry.seed)
-                launch(recipe.model_copy(update={"seed": recipe.seed + entry.seed}), devices, made=made)
+                recipe, made = comparison.recipe_of(entry), partial(comparison.keep_run, entry.member, entry.seed)
+                if finished is not None and (run := finished.run_of(recipe, entry.name)):
+                    made(run)
+                else:
+                    launch(recipe, devices, made=made)
             elif not queue_forgotten(entry.run, devices) and entry.run.state in RESUMABLE:
                 relaunch(entry.run, devices)
         except UserError as error:
@@ -129,6 +142,28 @@ def _train(comparison: Comparison, devices: str | None, told: Reporter, look: Ca
         _say(comparison, told, f"training {first.name}: {first.said}", runs - len(going), runs)
         look()
         time.sleep(LOOK)
+
+
+class Finished:
+    """Finished weights on the Hub, each looked for and taken by a process of its own: this one loads no engine."""
+
+    def __init__(self, told: Reporter, look: Callable[[], None]) -> None:
+        self.told, self.look = told, look
+        self.reachable = True
+
+    def run_of(self, recipe: Recipe, name: str) -> Run | None:
+        """The run that was made of the weights of a training; None where there are none, or not to be trusted."""
+        if not self.reachable:  # once is enough to wait for
+            return None
+        self.told.note(f"looking for finished weights of {name}")
+        try:
+            found = _ask(["cache", "take", *shlex.split(recipe.command())[4:]], self.look)
+        except UserError as error:
+            self.told.note(f"{name} is trained: {error}")
+            return None
+        self.reachable = found["reachable"]
+        self.told.note(f"{name} is taken as {found['run']}" if found["run"] else f"{name} is trained")
+        return Run(found["path"]) if found["run"] else None
 
 
 def _own(comparison: Comparison) -> list[Entry]:

@@ -1,0 +1,130 @@
+"""Sending a finished run's best weights to the Hub, under the fingerprint of their training. Loads no Keras."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import segmodels
+from segmodels.data.datasets import portable_name
+from segmodels.data.disk import Report, megabytes
+from segmodels.errors import UserError
+from segmodels.files import read_json, whole
+from segmodels.hub.checkpoint import SPEC
+from segmodels.hub.contents import NEEDED, most_bytes
+from segmodels.hub.finished import FOLDER, RECORD
+from segmodels.hub.repository import HubRepository
+from segmodels.training.changes import changes_of
+from segmodels.training.runs import Run, is_run
+
+#: How often a commit is made anew where somebody else's came first.
+TRIES = 8
+#: What the repository says of itself.
+README = f"""---
+library_name: segmodels
+pipeline_tag: image-segmentation
+tags: [image-segmentation, keras]
+---
+# Finished trainings
+
+Weights of trainings that are done, kept by `segmodels` so that nobody trains the same again. Each folder of
+`{FOLDER}/` is called by the fingerprint of a recipe and its data and holds a checkpoint with its model card;
+`{RECORD}` in it says how it was trained.
+
+They are found by themselves where this repository is set:
+
+```
+export SEGMODELS_HUB=OWNER/NAME
+python -m segmodels train --data … --finished take
+```
+"""
+
+
+def send_run(
+    run: Run, repository: str, fingerprint: str, about: dict[str, Any], *, endpoint: str | None = None
+) -> tuple[Literal["sent", "there"], str]:
+    """Send the best checkpoint of a run in one commit, unless weights of the same training are there: the first stay.
+
+    The repository is made where there is none, as a private one.
+
+    Args:
+        about: what `finished.json` says beside it.
+
+    Returns:
+        What became of it, and a line on it.
+
+    Raises:
+        UserError: no token, no right to write, no network, or a checkpoint that lacks something.
+    """
+    from huggingface_hub import CommitOperationAdd, errors, get_token
+
+    if not get_token():
+        raise UserError(f"{repository}: sending needs a token that may write there; set HF_TOKEN")
+    hub = HubRepository(repository, "main", repository, endpoint, Report(None, None), kind="model")
+    below, files = f"{FOLDER}/{fingerprint}", _files(run)
+    with hub.explained():
+        if not hub.api.repo_exists(repository):
+            hub.api.create_repo(repository, private=True, exist_ok=True)
+    for _ in range(TRIES):
+        commit, _licence = hub.resolved()
+        if f"{below}/{SPEC}" in hub.files(commit, below):
+            return "there", "finished weights of this training are there already; they stay"
+        added = [CommitOperationAdd(f"{below}/{name}", str(path)) for name, path in files.items()]
+        added.append(CommitOperationAdd(f"{below}/{RECORD}", _json(about)))
+        with hub.explained():
+            if not hub.api.file_exists(repository, "README.md", revision=commit):
+                added.append(CommitOperationAdd("README.md", README.encode()))
+            title = f"{run.recipe.architecture} trained on {about.get('data', 'data')}, {fingerprint[:12]}"
+            try:
+                hub.api.create_commit(repository, added, commit_message=title, parent_commit=commit)
+                return "sent", megabytes(sum(path.stat().st_size for path in files.values()))
+            except errors.HfHubHTTPError as error:
+                if error.response.status_code not in (409, 412):
+                    raise
+        time.sleep(random.uniform(0.1, 1.0))  # somebody's commit came first: both do not come again together
+    raise UserError(f"{repository}: others wrote to it at the same time, again and again; try again later")
+
+
+def _files(run: Run) -> dict[str, Path]:
+    """The files of the best checkpoint that travel, by their path in it."""
+    best = whole(run.best)
+    found = {path.relative_to(best).as_posix(): path for path in sorted(best.rglob("*")) if path.is_file()}
+    found = {name: path for name, path in found.items() if path.stat().st_size <= (most_bytes(name) or -1)}
+    if missing := [name for name in NEEDED if name not in found]:
+        raise UserError(f"run {run.id}: its checkpoint has no {missing[0]}, or too large a one")
+    return found
+
+
+def unfit(run: Run, epoch: int | None = None) -> str:
+    """Why the best weights of a run are not those of its recipe, or not of an epoch; empty where they are."""
+    if not is_run(run.path):
+        return "the run was deleted"
+    if (state := run.state) != "finished":
+        return f"the run is {state}"
+    if not run.has_best:
+        return "the run has no checkpoint"
+    if changes_of(run.path):
+        return "its learning rate or its epochs were changed while it went"
+    found = read_json(whole(run.best) / "metrics.json")
+    same = isinstance(found, dict) and epoch in (None, found.get("epoch"))
+    return "" if same else "the run went on after it was queued"
+
+
+def about_run(run: Run) -> dict[str, Any]:
+    """How it was trained: what is not part of the fingerprint."""
+    status = run.status()
+    names = ("device", "backend", "precision", "parameters", "batch_size", "images", "validation_images")
+    return {
+        "format": 1,
+        "data": portable_name(run.recipe.data),
+        "segmodels": segmodels.__version__,
+        **{name: status[name] for name in names if name in status},
+        "ended": status.get("ended"),
+    }
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
