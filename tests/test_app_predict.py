@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from segmodels.prediction.sources import uploaded_pictures
 from segmodels.training.runs import Run
 from segmodels.worker import Answer
 from tests.test_app import encoded, opened, texts, widget
-from ui import prediction_batch, prediction_many, prediction_prepare, prediction_result
+from ui import prediction_batch, prediction_download, prediction_many, prediction_prepare, prediction_result
 from ui.prediction_download import FAILED, Wanted, stems, zip_of
 from ui.prediction_objects import csv_of
 from ui.viewer import Click, Seen
@@ -401,6 +402,34 @@ def test_an_interruption_loses_nothing_and_stop_holds(home: Path, monkeypatch: p
     assert not [button for button in app.button if button.label == "Stop"]
     fine(app.run())
     assert len(done) == 4
+
+
+def test_zip_of_many_is_made_under_a_bar_that_can_be_stopped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+
+    def interrupted(wanted: Any, forms: Any, told: Any) -> bytes:
+        calls.append([each.name for each in wanted])
+        told(0, wanted[0].name)
+        if len(calls) == 1:
+            st.stop()  # as whatever is clicked meanwhile
+        return zip_of(wanted, forms, told=told)
+
+    monkeypatch.setattr(prediction_download, "zip_of", interrupted)
+    app = fine(upload(opened("4_Predict", model="a"), photo(0), photo(1)))
+    assert not calls
+    app = fine(widget(app.button, "Make all as one zip").click().run())
+    assert calls == [["photo 0.png", "photo 1.png"]]
+    app = fine(widget(app.button, "Stop").click().run())
+    assert len(calls) == 1
+    app = fine(widget(app.button, "Make all as one zip").click().run())
+    assert len(calls) == 2
+    assert not [button for button in app.button if button.label == "Stop"]
+    (button,) = app.get("download_button")
+    assert re.fullmatch(r"All as one zip \([\d.]+ MB\)", button.proto.label)
+    fine(app.run())
+    assert len(calls) == 2
+    app = fine(widget(app.multiselect, "Forms").set_value(["png"]).run())
+    assert widget(app.button, "Make all as one zip")
 
 
 def test_many_pictures_through_two_models_are_a_row_each(home: Path) -> None:

@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from ui.frame import in_place, plain
 from ui.prediction_batch import Job, Row, kept_rows, left, work
 from ui.prediction_choice import How, Model
-from ui.prediction_download import Wanted, zip_view
+from ui.prediction_download import Wanted, long_zip_view
 from ui.prediction_picture import Chosen
 from ui.prediction_result import predict
 from ui.prediction_several import several_view
@@ -36,7 +36,8 @@ def many_view(models: Sequence[Model], pictures: Sequence[Chosen], how: How) -> 
         return
     opened = _table(there, several=len(models) > 1, key=f"many-{batch}")
     fine = [job for job in there if not kept_rows()[job.key].error]
-    zip_view([_wanted(job, several=len(models) > 1) for job in fine], "All as one zip", key="many")
+    wanted = [_wanted(job, several=len(models) > 1) for job in fine]
+    long_zip_view(wanted, "All as one zip", key="many", of=(batch, len(fine)))
     if opened is not None and not kept_rows()[opened.key].error:
         st.divider()
         with in_place():
