@@ -12,6 +12,7 @@ from segmodels.models.backbones import BACKBONES
 from segmodels.training.runs import ALIVE, list_runs
 from ui import cached
 from ui.frame import in_place, page, plain
+from ui.models import usable_models
 
 #: Pictures shown of each data set.
 STRIP = 6
@@ -38,9 +39,9 @@ if found.note:
 runs = list_runs()
 states = {run.id: run.state for run in runs}
 alive = [run for run in runs if states[run.id] in ALIVE]
-usable = [run for run in runs if run.has_best]
+usable = usable_models()
 
-browse, train, predict = st.columns(3, border=True)
+browse, train, predict, models = st.columns(4, border=True)
 with browse:
     st.subheader(":material/photo_library: Browse")
     st.write(f"{len(DATASETS)} data sets, picture by picture with their masks. Two of them need no download.")
@@ -57,6 +58,10 @@ with predict:
     count = f"{len(usable)} trained model{'s' if len(usable) != 1 else ''}" if usable else "No trained model yet"
     st.write(f"{count}. Drop in a photo and get its mask at the photo's own size.")
     st.page_link("pages/4_Predict.py", label="Get a mask", icon=":material/arrow_forward:")
+with models:
+    st.subheader(":material/deployed_code: Models")
+    st.write("All that is trained or was pulled, with its figures. Pull from the Hugging Face Hub, push to it, export.")
+    st.page_link("pages/5_Models.py", label="Look at the models", icon=":material/arrow_forward:")
 
 if alive:
     st.subheader("In progress")

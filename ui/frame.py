@@ -19,6 +19,7 @@ PAGES = (
     ("pages/2_Train.py", "Train", ":material/model_training:"),
     ("pages/3_Compare.py", "Compare", ":material/compare:"),
     ("pages/4_Predict.py", "Predict", ":material/draw:"),
+    ("pages/5_Models.py", "Models", ":material/deployed_code:"),
 )
 
 
