@@ -120,3 +120,15 @@ def test_a_model_that_is_ready_stays_so_when_its_files_are_gone(checkpoint: Path
     assert pool.get(folders[1]).engine == "onnx"
     assert len(pool) == 2
     assert first(picture(32, 32)).mask.shape == (32, 32)
+
+
+def test_a_kept_file_that_was_damaged_is_made_anew(checkpoint: Path, tmp_path: Path, home: Path) -> None:
+    folder = tmp_path / "alone"
+    shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns("model.onnx"))
+    kept = onnx_file(folder)
+    assert home in kept.parents
+    kept.write_bytes(b"cut off")
+    image = picture(40, 48)
+    found = Predictor(folder, engine="onnx")(image).probabilities
+    np.testing.assert_allclose(found, Predictor(checkpoint, engine="onnx")(image).probabilities, atol=1e-6)
+    assert kept.stat().st_size > 1000
