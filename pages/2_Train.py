@@ -12,6 +12,7 @@ from ui.cost_view import cost_view
 from ui.device_choice import choose_device
 from ui.finished_view import finished_view
 from ui.frame import in_place, page, plain
+from ui.hosted import counted_run
 from ui.links import linked_selectbox
 from ui.queue_view import queue_view
 from ui.recipe_form import recipe_form
@@ -41,7 +42,8 @@ def new_run() -> None:
             "Start training", type="primary", icon=":material/play_arrow:", disabled=recipe is None, width="stretch"
         )
         if pressed and recipe is not None:
-            show_part(WATCH, launch(recipe, devices).id)
+            with counted_run():
+                show_part(WATCH, launch(recipe, devices).id)
             st.rerun()
     if recipe is not None:
         with view, in_place():  # here there is room to read it

@@ -30,6 +30,7 @@ from segmodels import (
 from segmodels.errors import UserError, choose
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
 from segmodels.terminal import Terminal, table
+from segmodels.training.notes import plain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = parser().parse_args(arguments)
         document, text = parsed.verb(parsed)
-        print(json.dumps(_finite(document), indent=2, allow_nan=False) if parsed.json else text, flush=True)
+        found = json.dumps(_finite(document), indent=2, allow_nan=False) if parsed.json else plain(text)
+        print(found, flush=True)
     except UserError as error:
-        line = re.sub(r"[\x00-\x1f\x7f]+", " ", str(error))  # names may hold anything
+        line = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", str(error))  # names may hold anything
         print(f"segmodels: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

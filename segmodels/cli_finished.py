@@ -15,7 +15,7 @@ from segmodels.recipe import Recipe
 from segmodels.training.reporter import Reporter
 
 if TYPE_CHECKING:
-    from segmodels.hub.finished import Offer
+    from segmodels.hub.finished.offers import Offer
     from segmodels.training.runs import Run
 
 #: What `--finished` says.
@@ -47,7 +47,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], cache: Any) -> None:
 
 def choice(parsed: argparse.Namespace) -> str:
     """What `--finished` says; `UserError` where it is nothing, or needs a repository that is not set."""
-    from segmodels.hub.settings import VARIABLE, hub_repository
+    from segmodels.hub.finished.settings import VARIABLE, hub_repository
 
     said = choose("--finished", parsed.finished, CHOICES)
     if said == "take" and hub_repository() is None:
@@ -62,12 +62,12 @@ def taken_instead(recipe: Recipe, said: str, *, path: str | None, reporter: Repo
         said: as `choice` gives it.
         path: where the run is to be made.
     """
-    from segmodels.hub.settings import hub_repository
+    from segmodels.hub.finished.settings import hub_repository
     from segmodels.training.preflight import check
 
     if said == "ignore" or hub_repository() is None:
         return None
-    from segmodels.hub.finished import look_up, take
+    from segmodels.hub.finished.offers import look_up, take
 
     check(recipe)
     offer = look_up(recipe, reporter=reporter)
@@ -86,11 +86,11 @@ def taken_instead(recipe: Recipe, said: str, *, path: str | None, reporter: Repo
 
 def all_wanted(recipes: Sequence[Recipe], reporter: Reporter) -> bool:
     """Ask once whether the finished weights of several trainings are to be taken; False where there are none."""
-    from segmodels.hub.settings import hub_repository
+    from segmodels.hub.finished.settings import hub_repository
 
     if (repository := hub_repository()) is None:
         return False
-    from segmodels.hub.finished import find, fingerprint
+    from segmodels.hub.finished.offers import find, fingerprint
 
     offers: list[Offer] = []
     end = time.monotonic() + LONGEST
@@ -122,7 +122,7 @@ def _wanted(offers: Sequence[Offer], reporter: Reporter, of: int = 1) -> bool:
 
 def _find(parsed: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.cli_recipes import recipe_of
-    from segmodels.hub.finished import find, fingerprint
+    from segmodels.hub.finished.offers import find, fingerprint
 
     repository, recipe = _repository(), recipe_of(parsed)
     key = fingerprint(recipe)
@@ -135,7 +135,7 @@ def _find(parsed: argparse.Namespace) -> tuple[Any, str]:
 
 def _take(parsed: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.cli_recipes import recipe_of
-    from segmodels.hub.finished import find, fingerprint, take
+    from segmodels.hub.finished.offers import find, fingerprint, take
     from segmodels.hub.repository import Unreachable
     from segmodels.terminal import Terminal
     from segmodels.training.preflight import check
@@ -157,7 +157,7 @@ def _take(parsed: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _repository() -> str:
-    from segmodels.hub.settings import VARIABLE, hub_repository
+    from segmodels.hub.finished.settings import VARIABLE, hub_repository
 
     if (repository := hub_repository()) is None:
         raise UserError(f"there is no repository to look in: set {VARIABLE}=owner/name")
@@ -169,7 +169,7 @@ def _send(parsed: argparse.Namespace) -> tuple[Any, str]:
     from dataclasses import asdict
 
     from segmodels.data.disk import make_folder
-    from segmodels.hub.outbox import outbox_folder, send
+    from segmodels.hub.finished.outbox import outbox_folder, send
     from segmodels.terminal import Terminal
     from segmodels.training.reporter import Log
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from segmodels.training.notes import plain
 from segmodels.training.reporter import Reporter, epoch_line
 
 #: Seconds between two lines on one piece of work where no bar is shown.
@@ -24,7 +25,7 @@ class Terminal(Reporter):
         self.said = time.monotonic()
 
     def note(self, text: str) -> None:
-        tqdm.write(text, file=sys.stderr)
+        tqdm.write(plain(text), file=sys.stderr)
 
     def progress(self, done: int, total: int, what: str) -> None:
         if what != self.what or self.bar is None:

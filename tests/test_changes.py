@@ -16,10 +16,11 @@ import pytest
 from segmodels.errors import UserError
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.evaluation.evaluated_data import evaluated_recipe
+from segmodels.hub import linked
 from segmodels.hub.checkpoint import load_checkpoint, read_spec
 from segmodels.prediction.predictor import Predictor
 from segmodels.recipe import Recipe
-from segmodels.training import changes, start
+from segmodels.training import changes
 from segmodels.training.changes import Change, ask_for_change, changes_of, in_force, take_change, wanted_change
 from segmodels.training.networks import spec_of
 from segmodels.training.preflight import check
@@ -322,7 +323,7 @@ def test_a_fork_made_by_hand_keeps_what_it_first_began_with(
 def test_a_start_is_of_one_epoch(tiny_run: Run, home: Path, tiny: dict[str, Any], monkeypatch: Any) -> None:
     """A better epoch takes the place of the best between its two files."""
     shutil.copytree(tiny_run.best, home / "source")
-    link, left = start._link, [1, 2]
+    link, left = linked._link, [1, 2]
 
     def slow(source: Path, target: Path) -> None:
         if target.name == "model.weights.h5" and left:
@@ -331,13 +332,13 @@ def test_a_start_is_of_one_epoch(tiny_run: Run, home: Path, tiny: dict[str, Any]
             (home / "source" / "model.weights.h5").write_text(f"newer {len(left)}")
         link(source, target)
 
-    monkeypatch.setattr(start, "_link", slow)
+    monkeypatch.setattr(linked, "_link", slow)
     run = Run.create(Recipe(**tiny), home / "run")
     found = kept_start(run, str(home / "source"))
     assert (found / "model.weights.h5").read_text() == "newer 0"
     (home / "source" / "model.weights.h5").unlink()
     (home / "other").mkdir()
-    with pytest.raises(UserError, match=r"has no model\.weights\.h5"):
+    with pytest.raises(UserError, match="source lacks a file"):
         kept_start(Run(home / "other"), str(home / "source"))
 
 

@@ -253,6 +253,21 @@ def test_weights_of_another_network(checkpoint: Path, options: dict[str, Any]) -
     assert "damaged or does not fit" in refusal(checkpoint)
 
 
+@pytest.mark.parametrize(
+    ("options", "backbone"),
+    [({"width": 512, "depth": 7}, "none"), ({"widths": [4096] * 5}, "mobilenetv2")],
+    ids=["plain", "on a backbone"],
+)
+def test_a_network_of_any_size_takes_no_memory_before_its_weights_are_seen(
+    checkpoint: Path, options: dict[str, Any], backbone: str
+) -> None:
+    """Some 40 billion parameters, and one billion."""
+    change(checkpoint, architecture__options=options, architecture__backbone=backbone)
+    text = refusal(checkpoint)
+    assert "parameters, but its weights file holds" in text
+    assert "damaged or does not fit" in text
+
+
 class Bomb:
     def __reduce__(self) -> tuple[Any, ...]:
         return (exec, ("raise SystemExit('a pickle was run')",))

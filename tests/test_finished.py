@@ -25,13 +25,13 @@ from segmodels.evaluation.compare.conduct import conduct
 from segmodels.evaluation.compare.members import architecture_members
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.files import write_json
-from segmodels.hub import finished
 from segmodels.hub.checkpoint import SPEC, WEIGHTS
-from segmodels.hub.fingerprint import fingerprint
-from segmodels.hub.finished import find, look_up, take
-from segmodels.hub.outbox import queue_finished, send
+from segmodels.hub.finished import offers
+from segmodels.hub.finished.fingerprint import fingerprint
+from segmodels.hub.finished.offers import find, look_up, take
+from segmodels.hub.finished.outbox import queue_finished, send
+from segmodels.hub.finished.settings import hub_repository, set_hub_repository
 from segmodels.hub.repository import Unreachable
-from segmodels.hub.settings import hub_repository, set_hub_repository
 from segmodels.recipe import Recipe
 from segmodels.training.changes import ask_for_change
 from segmodels.training.reporter import Reporter
@@ -110,7 +110,7 @@ def test_every_other_training_is_called_otherwise(cells: Path) -> None:
 
 def test_a_field_that_is_neither_hashed_nor_left_out_would_be_told() -> None:
     """A new field of a recipe makes every training another one: whoever adds it decides whether it is left out."""
-    from segmodels.hub.fingerprint import LEFT_OUT, fields_of
+    from segmodels.hub.finished.fingerprint import LEFT_OUT, fields_of
 
     recipe = Recipe(data="toy-pets", **SMALL)
     assert set(fields_of(recipe)) | LEFT_OUT == set(Recipe.model_fields)
@@ -165,7 +165,8 @@ def test_weights_count_by_their_content(cells: Path, tmp_path: Path, tiny_run: R
 
 
 def test_another_process_calls_it_the_same(python: Callable, cells: Path, tmp_path: Path) -> None:
-    code = "import sys; from segmodels.recipe import Recipe; from segmodels.hub.fingerprint import fingerprint\n"
+    code = "import sys; from segmodels.recipe import Recipe\n"
+    code += "from segmodels.hub.finished.fingerprint import fingerprint\n"
     code += "print(fingerprint(Recipe.load(sys.argv[1])))\nprint('tensorflow' in sys.modules)"
     recipe = Recipe(data=str(cells), **SMALL)
     recipe.save(tmp_path / "recipe.json")
@@ -201,7 +202,7 @@ def test_the_environment_goes_before_the_home(home: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setattr("segmodels.hub.outbox.start_sender", lambda at_once=False: False)
+    monkeypatch.setattr("segmodels.hub.finished.outbox.start_sender", lambda at_once=False: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(home / "no-token"))
     monkeypatch.setenv("HF_TOKEN", "hf_writing0000")
     monkeypatch.setenv("SEGMODELS_HUB", NAME)
@@ -274,7 +275,7 @@ def test_without_a_repository_nobody_is_asked(hub: Hub, sent: Recipe, monkeypatc
 
 
 def test_a_hub_that_is_silent_or_away_holds_nobody_up(hub: Hub, sent: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finished, "PATIENCE", 0.5)
+    monkeypatch.setattr(offers, "PATIENCE", 0.5)
     hub.seconds = 3
     heard, began = Heard(), time.monotonic()
     assert look_up(sent, reporter=heard) is None

@@ -14,11 +14,11 @@ import pytest
 
 from segmodels.errors import UserError
 from segmodels.files import write_json
-from segmodels.hub import outbox, sending
-from segmodels.hub.fingerprint import fingerprint
-from segmodels.hub.outbox import Waiting, outbox_folder, queue_finished, send, start_sender, waiting
+from segmodels.hub.finished import outbox, sending
+from segmodels.hub.finished.fingerprint import fingerprint
+from segmodels.hub.finished.outbox import Waiting, outbox_folder, queue_finished, send, start_sender, waiting
+from segmodels.hub.finished.sending import send_run
 from segmodels.hub.repository import HubRepository
-from segmodels.hub.sending import send_run
 from segmodels.recipe import Recipe
 from segmodels.training.launch import revive
 from segmodels.training.reporter import Reporter

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -23,6 +24,7 @@ from segmodels.hub.checkpoint import SPEC, WEIGHTS, ArchitectureSpec, ClassSpec,
 from segmodels.hub.names import is_model_name, parse_model
 from segmodels.hub.pull import newer, pull
 from segmodels.hub.pulled import RECORD, delete_pulled, find_pulled, pulled_models
+from segmodels.terminal import Terminal
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import find_checkpoint
 from tests.hub_server import Hub, serving_hub
@@ -93,7 +95,7 @@ def shared(hub: Hub, checkpoint: Path, revision: str = "main", **changed: bytes 
 
 def left(home: Path) -> list[Path]:
     """All files of models in the home but locks."""
-    return [path for path in (home / "models").rglob("*") if path.is_file() and path.name != ".lock"]
+    return [path for path in (home / "models").rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 def refused(words: str, **settings: Any) -> None:
@@ -298,7 +300,7 @@ def spec_with(checkpoint: Path, **changed: Any) -> bytes:
         ({WEIGHTS: b"\x89HDF\r\n\x1a\n" + b"\0" * 500}, WEIGHTS),
         ({WEIGHTS: "half"}, WEIGHTS),
         ({WEIGHTS: b"pickle"}, WEIGHTS),
-        ({"architecture": "wider"}, "does not fit its segmodels.json"),
+        ({"architecture": "wider"}, "is damaged or does not fit"),
         ({SPEC: b" " * (5 << 20)}, "more than the 4.2 MB allowed; refused"),
     ],
 )
@@ -374,6 +376,58 @@ def test_delete(hub: Hub, home: Path, checkpoint: Path):
         delete_pulled(NAME)
 
 
+def test_what_is_being_pulled_is_not_deleted(hub: Hub, home: Path, checkpoint: Path):
+    shared(hub, checkpoint, "v1")
+    pull(NAME, "v1")
+    new = shared(hub, checkpoint, **{"README.md": b"# Better"})
+    refusals = []
+
+    class Deleting(Reporter):
+        def progress(self, done: int, total: int, what: str) -> None:
+            for doomed in (NAME, f"{NAME}@v1"):
+                with pytest.raises(UserError, match=f"{doomed} is being pulled or deleted just now") as caught:
+                    delete_pulled(doomed)
+                refusals.append(caught)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segmodels.data.disk.time.monotonic", lambda: 0.0)  # it is told once of each thing
+        assert pull(NAME, reporter=Deleting()).name == new
+    assert refusals
+    assert len(pulled_models()) == 2
+
+
+def test_what_killed_processes_left_goes_with_the_next(
+    hub: Hub, home: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shared(hub, checkpoint)
+    folder = pull(NAME)
+    shutil.copytree(folder, folder.with_name(".abc.01234567.part"))  # as a pull leaves it
+    with monkeypatch.context() as patch:
+        patch.setattr("segmodels.hub.pulled.shutil.rmtree", lambda *_, **__: None)  # and a deletion
+        delete_pulled(NAME)
+    assert pulled_models() == []
+    assert left(home) != []
+    pull(NAME)
+    assert {path.parent.name for path in left(home)} == {folder.name, folder.parent.name, "previews"}
+    delete_pulled(NAME)
+    (folder.parent / ".abc.01234567.part").mkdir(parents=True)
+    (folder.parent / ".abc.01234567.part" / WEIGHTS).write_bytes(b"half")
+    assert delete_pulled(NAME) == []  # of a model that was never there whole
+    assert left(home) == []
+
+
+@pytest.mark.parametrize("when", ["NaN", "Infinity", "1e300", "-1", "null", '"x"'])
+def test_a_note_of_a_time_that_is_none(hub: Hub, checkpoint: Path, capsys: pytest.CaptureFixture[str], when: str):
+    shared(hub, checkpoint)
+    path = pull(NAME) / RECORD
+    path.write_text(re.sub(r'"pulled": [\d.]+', f'"pulled": {when}', path.read_text()))
+    assert main(["cache", "list"]) == 0
+    assert NAME not in capsys.readouterr().out
+    pull(NAME)
+    assert main(["cache", "list"]) == 0
+    assert NAME in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -428,3 +482,20 @@ def test_command_line(hub: Hub, home: Path, checkpoint: Path, capsys: pytest.Cap
     assert main(["pull", "nobody/nothing"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("segmodels: hf://nobody/nothing: no such model, or a private one")
+
+
+def test_what_a_stranger_wrote_moves_no_cursor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """A class of a pulled model may be called so, or what the Hub says of an error."""
+    hostile = "\x1b[2Jpet\x9b31m\r\x07"
+    monkeypatch.setattr("segmodels.models.architectures.backbone_list", lambda: [{"name": hostile}])
+    assert main(["backbones"]) == 0
+    Terminal().note(hostile)
+    monkeypatch.setattr("segmodels.hub.pull.pull", lambda *_, **__: refuse(hostile))
+    assert main(["pull", NAME]) == 2
+    for written in capsys.readouterr():
+        assert "[2J" in written
+        assert all(letter.isprintable() or letter == "\n" for letter in written)
+
+
+def refuse(text: str) -> None:
+    raise UserError(text)

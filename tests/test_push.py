@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -291,6 +292,27 @@ def test_faults_of_the_hub_are_one_line(server: Hub, checkpoint: Path, monkeypat
     with pytest.raises(UserError, match="answers with HTTP 500"):
         send(server, checkpoint)
     assert server.pushes == []
+
+
+def test_full_disk(server: Hub, checkpoint: Path, home: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def on_another_disk(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("segmodels.hub.linked.os.link", on_another_disk)
+        patch.setattr("segmodels.hub.linked.shutil.copyfile", full)
+        with pytest.raises(UserError, match="no space left"):
+            send(server, checkpoint)
+    with monkeypatch.context() as patch:
+        patch.setattr("segmodels.files.Path.write_text", full)  # the card
+        with pytest.raises(UserError, match="no space left"):
+            send(server, checkpoint)
+    assert [path.name for path in (home / "cache" / "push").iterdir() if path.suffix != ".lock"] == []
+    assert server.requests == []
+    assert send(server, checkpoint).files > 0
 
 
 def test_what_is_no_checkpoint_is_not_sent(server: Hub, tmp_path: Path):

@@ -11,6 +11,7 @@ import streamlit as st
 from segmodels.device import device
 from segmodels.errors import UserError
 from segmodels.training.launch import revive
+from ui.hosted import hosted_line
 
 #: The pages in the order of the sidebar: script, name, icon.
 PAGES = (
@@ -35,6 +36,8 @@ def page(title: str, icon: str, text: str = "") -> None:
     st.title(title)
     if text:
         st.caption(text)
+    with in_place():
+        hosted_line()
     _settle()
     revive()  # what waits in the queue without a process, as after a new start of the machine
 

@@ -11,10 +11,12 @@ import streamlit as st
 
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.errors import UserError
+from segmodels.hosted import limits
 from segmodels.prediction.sources import is_zip, uploaded_pictures
 from ui import cached
 from ui.data_choice import choose_data
 from ui.frame import in_place
+from ui.hosted import admitted
 from ui.links import linked_selectbox
 from ui.prediction_examples import examples, of_sample
 from ui.prediction_picture import Chosen
@@ -47,7 +49,7 @@ def choose_pictures(trained_on: str | None) -> list[Chosen]:
         return _files(trained_on)
     if source == CAMERA:
         taken = st.camera_input("Camera", key="camera", help="The picture is forgotten with the tab")
-        return [_uploaded(taken, "camera.jpg")] if taken is not None else []
+        return admitted([_uploaded(taken, "camera.jpg")]) if taken is not None else []
     if source == EXAMPLES:
         there = examples()
         name = st.pills("Example", list(there), key="example", bind="query-params", required=True, default="cat")
@@ -61,6 +63,7 @@ def _files(trained_on: str | None) -> list[Chosen]:
         "Pictures",
         key="upload",
         accept_multiple_files=True,
+        max_upload_size=limits().upload_megabytes,
         help="One or many: JPEG, PNG, TIFF, WebP, BMP or GIF up to 64 megapixels each, or zip archives of them",
     )
     with example:
@@ -71,9 +74,10 @@ def _files(trained_on: str | None) -> list[Chosen]:
     for file in given:
         with in_place():  # an archive that is damaged leaves the others
             found += _pictures_of(file)
-    if len(found) > MOST:
-        st.warning(f"These are {len(found)} pictures: the first {MOST} are predicted.", icon=":material/filter_list:")
-    return found[:MOST]
+    most = limits().pictures_at_once or MOST
+    if len(found) > most:
+        st.warning(f"These are {len(found)} pictures: the first {most} are predicted.", icon=":material/filter_list:")
+    return admitted(found[:most])
 
 
 def _pictures_of(file: UploadedFile) -> list[Chosen]:

@@ -11,6 +11,7 @@ from segmodels.data.augment import OPERATIONS, PRESETS
 from segmodels.data.class_weights import METHODS
 from segmodels.data.datasets import DATASETS, default_sampling
 from segmodels.errors import UserError
+from segmodels.hosted import check_training, limits
 from segmodels.models.architectures import (
     ARCHITECTURES,
     PUBLISHED,
@@ -96,7 +97,9 @@ def recipe_form() -> Recipe | None:
             )
             for group, names in GROUPS.items():
                 _group(group, names, fields, start)
-        return Recipe(**fields)
+        recipe = Recipe(**fields)
+        check_training(recipe)
+        return recipe
     except UserError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
@@ -132,8 +135,12 @@ def _first_fields(fields: _Fields, start: FormStart) -> None:
         (right, "epochs", start.value("epochs", data), ""),
         (right, "learning_rate", start.value("learning_rate", data), ""),
     ):
+        most = getattr(limits(), field, None)
+        if most is not None:  # but a picture may have to be larger for the network: then the recipe is refused
+            most = max(most, least) if field == "image_size" else most
+            first = min(first, most) if isinstance(first, int) else most
         with column:
-            fields[field] = field_widget(field, first, key=start.key(field, data, per))
+            fields[field] = field_widget(field, first, key=start.key(field, data, per), high=most)
 
 
 def _group(group: str, names: tuple[str, ...], fields: _Fields, start: FormStart) -> None:

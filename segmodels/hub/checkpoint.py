@@ -152,7 +152,7 @@ def build_spec(spec: Spec, held: float = math.inf) -> keras.Model:
     """Build the network of a spec, without its weights.
 
     Args:
-        held: numbers in its weights file: an imported network that claims to have more is not built.
+        held: numbers in its weights file: a network that needs more is not built.
 
     Raises:
         UserError: a network that cannot be, or that is refused.
@@ -166,7 +166,24 @@ def build_spec(spec: Spec, held: float = math.inf) -> keras.Model:
 
     # Only the architecture's own keywords: a strange spec must not reach the other arguments of `build`.
     checked_options(network.name, network.backbone, network.options)
-    return build(network.name, classes=network.classes, backbone=network.backbone, **network.options)
+
+    def made() -> keras.Model:
+        return build(network.name, classes=network.classes, backbone=network.backbone, **network.options)
+
+    if network.options and held < math.inf:  # with its own keywords it may be of any size
+        from segmodels.models.weightless import weightless
+
+        check_held(weightless(lambda: made().count_params()), held)
+    return made()
+
+
+def check_held(parameters: int, held: float) -> None:
+    """`UserError` where a network needs more numbers than its weights file holds."""
+    if parameters > held:
+        raise UserError(
+            f"the network has {parameters:,} parameters, but its weights file holds {held:,} numbers: "
+            "it is damaged or does not fit"
+        )
 
 
 def read_weights(model: keras.Model, path: Path, shapes: Mapping[str, tuple[int, ...]], what: str) -> None:

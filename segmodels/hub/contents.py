@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from segmodels.data.disk import megabytes
+from segmodels.errors import UserError
 from segmodels.hub.checkpoint import SPEC, WEIGHTS
 
 #: The files by name, and the most bytes that one may have.
@@ -19,6 +22,23 @@ PREVIEW = re.compile(r"previews/[\w.-]{1,100}\.png", re.ASCII)
 PREVIEW_BYTES, MOST_PREVIEWS = 16 << 20, 50
 #: Without these it is no checkpoint.
 NEEDED = (SPEC, WEIGHTS)
+
+
+def contents_of(folder: Path) -> list[str]:
+    """The files of a checkpoint directory that travel, by their path in it."""
+    previews = sorted(f"previews/{path.name}" for path in folder.glob("previews/*.png"))
+    there = [path for path in CONTENTS if (folder / path).is_file()]
+    return there + [path for path in previews if PREVIEW.fullmatch(path)][:MOST_PREVIEWS]
+
+
+def check_contents(folder: Path, called: str | Path) -> None:
+    """`UserError` where a folder lacks a file that a checkpoint needs, or has one that nobody would take."""
+    if missing := [path for path in NEEDED if not (folder / path).is_file()]:
+        raise UserError(f"{called} has no {missing[0]}: copy the checkpoint again")
+    for path in contents_of(folder):
+        size, most = (folder / path).stat().st_size, most_bytes(path) or 0
+        if size > most:
+            raise UserError(f"{called}: {path} has {megabytes(size)}, more than the {megabytes(most)} allowed")
 
 
 def most_bytes(path: str) -> int | None:

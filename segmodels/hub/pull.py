@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from segmodels.data.disk import Report, Stop, locked, make_folder, megabytes
+from segmodels.data.disk import Report, Stop, make_folder, megabytes
 from segmodels.errors import UserError
-from segmodels.files import replacing, sweep, write_json
+from segmodels.files import replacing, write_json
 from segmodels.hub.checkpoint import SPEC, load_checkpoint, read_spec
 from segmodels.hub.contents import MOST_PREVIEWS, NEEDED, most_bytes
 from segmodels.hub.names import COMMIT, ModelName, parse_model
-from segmodels.hub.pulled import RECORD, Pulled, find_pulled, repository_folder
-from segmodels.hub.repository import HubRepository, Listed, Unreachable, note_commit
+from segmodels.hub.pulled import RECORD, Pulled, find_pulled, repository_folder, repository_lock
+from segmodels.hub.repository import HubRepository, Listed, Unreachable, note_commit, sha256_of
 from segmodels.training.reporter import Reporter
 
 #: What huggingface_hub keeps in a folder that it downloads into.
@@ -63,8 +62,8 @@ def pull(
         reporter.note(f"{error}. Until then: {_what(kept)}")
         return kept.path
     base = repository_folder(asked)
-    make_folder(base)
-    with locked(base / ".lock", lambda: report(0, 1, f"waiting for another pull of {asked}")):
+    make_folder(base.parent)
+    with repository_lock(asked, lambda: report(0, 1, f"waiting for another pull of {asked}")):
         if (kept := find_pulled(ModelName(asked.owner, asked.name, commit))) is None:
             _bring(hub, asked, commit, base)
         note_commit(base, asked.revision, commit)
@@ -105,16 +104,15 @@ def _bring(hub: HubRepository, name: ModelName, commit: str, base: Path) -> None
         hint = f": import it with `python -m segmodels import {name}`" if is_keras else ": choose another"
         raise UserError(f"{name} is no segmodels model, it has no {SPEC}{hint}")
     files = chosen_files(listed, str(name))
-    sweep(base)
     with replacing(base / commit) as beside:
         hub.brought_into(commit, {path: file.size for path, file in files.items()}, beside)
         hub.report(0, 1, f"checking {name}")
         for path, file in files.items():
-            check_hash(beside / path, file, f"{name}: {path}")
+            file.check(beside / path, f"{name}: {path}")
         check_checkpoint(beside, str(name))
         shutil.rmtree(beside / _NOTES, ignore_errors=True)
         record = {"format": 1, "name": name.repository, "commit": commit, "pulled": time.time()}
-        kept = {path: {"size": file.size, "sha256": _sha256(beside / path)} for path, file in files.items()}
+        kept = {path: {"size": file.size, "sha256": sha256_of(beside / path)} for path, file in files.items()}
         write_json(beside / RECORD, {**record, "files": kept})
 
 
@@ -133,24 +131,6 @@ def chosen_files(listed: Mapping[str, Listed], name: str) -> dict[str, Listed]:
                 f"{name}: {path} has {megabytes(file.size)}, more than the {megabytes(most)} allowed; refused"
             )
     return found
-
-
-def check_hash(path: Path, file: Listed, what: str) -> None:
-    """`UserError` where a file is not what the commit lists."""
-    if file.sha256 is not None:
-        same = _sha256(path) == file.sha256
-    elif file.git is not None:
-        content = path.read_bytes()
-        same = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == file.git
-    else:
-        same = False
-    if not same:
-        raise UserError(f"{what} is not what its commit lists: try again, or ask its owner")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_checkpoint(folder: Path, name: str) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segmodels.data.disk import size_of
+from segmodels.data.disk import locked, make_folder, size_of
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json
+from segmodels.files import explain_disk_errors, read_json, sweep
 from segmodels.home import home
 from segmodels.hub.checkpoint import SPEC
 from segmodels.hub.names import COMMIT, ModelName, parse_model
@@ -23,6 +24,8 @@ from segmodels.hub.repository import noted_commits
 
 #: What a pull notes beside the files: repository, commit, when, and size and SHA-256 of every file.
 RECORD = "pulled.json"
+#: No time is later, in seconds since 1970: the calendar of some machines ends there, in the year 3001.
+LATEST = 32_503_680_000
 
 
 @dataclass(frozen=True)
@@ -78,22 +81,40 @@ def find_pulled(name: ModelName) -> Pulled | None:
 def delete_pulled(text: str) -> list[Pulled]:
     """Remove a model from the disk: of `owner/name` all that is kept, of `owner/name@revision` one commit.
 
-    Returns what was removed. Raises `UserError` where nothing of the kind is kept.
+    Returns what was removed; of what an unfinished pull left nothing is said. Raises `UserError` where nothing of the
+    kind is kept, or it is being pulled.
     """
     name = parse_model(text)
-    one = "@" in text
-    if one:
-        kept = find_pulled(name)
-        doomed = [kept] if kept else []
-    else:
-        doomed = [each for each in pulled_models() if each.name == name.repository]
-    if not doomed:
-        raise UserError(f"nothing is kept of {text}: `python -m segmodels cache list` names what is")
-    for each in doomed:
-        _remove(each.path)
-    if not one or not any(repository_folder(name).glob(f"[!.]*/{RECORD}")):
-        _remove(repository_folder(name))  # with what an unfinished pull left
+    base, one = repository_folder(name), "@" in text
+
+    def busy() -> None:
+        raise UserError(f"{text} is being pulled or deleted just now: wait for that, or stop it")
+
+    make_folder(models_folder())
+    with repository_lock(name, busy):
+        if one:
+            kept = find_pulled(name)
+            doomed = [kept] if kept else []
+        else:
+            doomed = [each for each in pulled_models() if each.name == name.repository]
+        if not doomed and (one or not base.is_dir()):
+            raise UserError(f"nothing is kept of {text}: `python -m segmodels cache list` names what is")
+        for each in doomed:
+            _remove(each.path)
+        if not one or not any(base.glob(f"[!.]*/{RECORD}")):
+            _remove(base)  # with what an unfinished pull left
     return doomed
+
+
+@contextmanager
+def repository_lock(name: ModelName, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold what is kept of a repository for the block, as `locked` does, and remove what killed processes left there.
+    The folder of models is there already."""
+    base = repository_folder(name)
+    with locked(base.with_name(f".{base.name}.lock"), waiting):  # beside it: it may be removed
+        sweep(base)
+        sweep(base.parent, base.name)
+        yield
 
 
 def _read(folder: Path) -> Pulled | None:
@@ -105,6 +126,8 @@ def _read(folder: Path) -> Pulled | None:
         noted = noted_commits(folder.parent)
     except (UserError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
+    if not 0 <= pulled < LATEST:  # nor NaN
+        return None
     whole = all(size_of(folder / path) == size for path, size in sizes.items())
     if not whole or SPEC not in sizes or folder != repository_folder(name) / commit:
         return None
@@ -114,7 +137,7 @@ def _read(folder: Path) -> Pulled | None:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, which is out of sight at once."""
-    doomed = folder.with_name(f".{folder.name[:60]}.{uuid.uuid4().hex[:8]}.gone")
+    doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")  # `sweep` finds it where this is killed
     with explain_disk_errors(folder):
         folder.replace(doomed)
         shutil.rmtree(doomed, ignore_errors=True)

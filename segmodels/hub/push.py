@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -12,24 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from segmodels.data.dataset import Progress
-from segmodels.data.disk import Report, Stop, Stopped, locked, make_folder, megabytes
+from segmodels.data.disk import Report, Stop, Stopped, locked, make_folder
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json, whole
+from segmodels.files import read_json
 from segmodels.home import home
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
-from segmodels.hub.contents import MOST_PREVIEWS, most_bytes
+from segmodels.hub.contents import check_contents, contents_of, most_bytes
+from segmodels.hub.linked import link_checkpoint
 from segmodels.hub.names import COMMIT, ModelName, parse_model
-from segmodels.hub.repository import HubRepository, Listed
-from segmodels.hub.upload import commit
+from segmodels.hub.repository import HubRepository
+from segmodels.hub.upload import commit, sizes_of
 from segmodels.hub.weights_file import check_weights_file
 from segmodels.training.runs import Run, find_checkpoint
 
 #: Files that say nothing of what a repository holds: one that has no others is free for a model.
 PLAIN = re.compile(r"(readme|licen[cs]e|notice|citation)(\.\w+)?", re.IGNORECASE)
-
-#: How often a checkpoint is taken again that was replaced meanwhile.
-TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -132,42 +127,19 @@ def _token(given: str | None) -> str:
 
 
 def _taken(checkpoint: Path, folder: Path) -> Spec:
-    """Fill a folder with the files of a checkpoint, all of one state though a training may replace it meanwhile."""
-    for _ in range(TRIES):
-        shutil.rmtree(folder, ignore_errors=True)
-        with explain_disk_errors(folder.parent), contextlib.suppress(FileNotFoundError):
-            (folder / "previews").mkdir(parents=True)
-            source = whole(checkpoint)
-            before = source.stat()
-            previews = sorted(f"previews/{path.name}" for path in source.glob("previews/*.png"))
-            named = [path for path in (SPEC, WEIGHTS, "metrics.json", "history.csv") if (source / path).is_file()]
-            for path in [*named, *[path for path in previews if most_bytes(path)][:MOST_PREVIEWS]]:
-                _link((source / path).resolve(strict=True), folder / path)
-            if os.path.samestat(before, whole(checkpoint).stat()):
-                break
-    else:
-        raise UserError(f"{checkpoint} is replaced again and again: push it once its run has ended")
+    """Fill a folder with the files of a checkpoint but for its card, and check them."""
+
+    def files(source: Path) -> list[str]:
+        return [path for path in contents_of(source) if path != "README.md"]
+
+    link_checkpoint(lambda: checkpoint, folder, files, called=checkpoint)
     try:
         spec = read_spec(folder)
-        if not (folder / WEIGHTS).is_file():
-            raise UserError(f"{checkpoint} has no {WEIGHTS}: copy the checkpoint again")
-        for path, size in _sizes(folder).items():
-            if size > (most := most_bytes(path) or 0):
-                raise UserError(f"{path} has {megabytes(size)}, more than the {megabytes(most)} that can be pulled")
+        check_contents(folder, checkpoint)
         check_weights_file(folder / WEIGHTS)
     except UserError as error:
         raise UserError(str(error).replace(str(folder), str(checkpoint))) from None
     return spec
-
-
-def _link(source: Path, target: Path) -> None:
-    """Another name for a file, which is never written in place; a copy where the disk is another."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _write_card(folder: Path, spec: Spec, checkpoint: Path, name: ModelName) -> None:
@@ -197,22 +169,16 @@ def _message(spec: Spec, folder: Path) -> str:
     return f"{spec.architecture.name}{on}" + (f", epoch {epoch}" if type(epoch) is int else "")
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """The files of a folder by their path in it, the smallest first: what is cut off later is the large one alone."""
-    found = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    return dict(sorted(found.items(), key=lambda each: (each[1], each[0])))
-
-
 def _push(hub: HubRepository, folder: Path, private: bool | None, pull_request: bool, message: str) -> Pushed:
     """Compare the folder with what is there, send what differs, and commit."""
     hub.report(0, 1, f"asking for {hub.repository}")
     head = _prepared(hub, private, pull_request)
-    there, sizes = hub.files(head), _sizes(folder)
+    there, sizes = hub.files(head), sizes_of(folder)
     if SPEC not in there and (others := [path for path in there if not PLAIN.fullmatch(path)]):
         raise UserError(
             f"{hub.repository} holds something else, such as {others[0][:80]}, and no {SPEC}: choose another name"
         )
-    changed = [path for path in sizes if not _is_there(folder / path, there.get(path))]
+    changed = [path for path in sizes if path not in there or not there[path].is_of(folder / path)]
     gone = [path for path in there if path not in sizes and most_bytes(path) is not None]
     size = sum(sizes[path] for path in changed)
     page = hub.page if hub.revision == "main" else f"{hub.page}/tree/{hub.revision}"
@@ -246,15 +212,3 @@ def _prepared(hub: HubRepository, private: bool | None, pull_request: bool) -> s
                 raise
             api.create_branch(name, branch=hub.revision, exist_ok=True)
     return hub.resolved()[0]
-
-
-def _is_there(path: Path, listed: Listed | None) -> bool:
-    """Whether the Hub lists the very bytes of a file."""
-    if listed is None or path.stat().st_size != listed.size:
-        return False
-    with path.open("rb") as file:
-        if listed.sha256 is not None:
-            return hashlib.file_digest(file, "sha256").hexdigest() == listed.sha256
-        digest = hashlib.sha1(b"blob %d\0" % listed.size)
-        digest.update(file.read())
-        return digest.hexdigest() == listed.git

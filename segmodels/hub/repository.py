@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -55,6 +56,26 @@ class Listed:
     size: int
     sha256: str | None = None
     git: str | None = None
+
+    def is_of(self, path: Path) -> bool:
+        """Whether a file has the very bytes that are listed."""
+        if path.stat().st_size != self.size:
+            return False
+        if self.sha256 is not None:
+            return sha256_of(path) == self.sha256
+        content = path.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == self.git
+
+    def check(self, path: Path, what: str) -> None:
+        """`UserError` where a file is not what its commit lists."""
+        if not self.is_of(path):
+            raise UserError(f"{what} is not what its commit lists: try again, or ask its owner")
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class HubRepository:

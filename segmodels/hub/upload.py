@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, CommitOperationAdd
 
 
+class Overtaken(UserError):
+    """Somebody else's commit came first."""
+
+
+def sizes_of(folder: Path) -> dict[str, int]:
+    """The files of a folder by their path in it, the smallest first: what is cut off later is the large one alone."""
+    found = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    return dict(sorted(found.items(), key=lambda each: (each[1], each[0])))
+
+
 def commit(
     hub: HubRepository,
     folder: Path,
@@ -36,7 +46,7 @@ def commit(
         pull_request: propose it instead of making it.
 
     Raises:
-        UserError: the Hub does not take a file or the commit, or the branch has moved.
+        UserError: the Hub does not take a file or the commit; `Overtaken` where the branch has moved.
         Stopped: by the report of `hub`.
     """
     from huggingface_hub import CommitOperationDelete
@@ -69,8 +79,8 @@ def commit(
                 **where,
             )
         except HfHubHTTPError as error:
-            if error.response.status_code == 412:
-                raise UserError(f"{hub.repository} was changed by someone meanwhile: push again") from None
+            if error.response.status_code in (409, 412):
+                raise Overtaken(f"{hub.repository} was changed by someone meanwhile: push again") from None
             raise
     hub.report(total, total, what)
     return made

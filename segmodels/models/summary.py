@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from segmodels.models.build import build
 from segmodels.models.summary_cost import multiply_adds
 from segmodels.models.summary_graph import PICTURE, Step, execution, live_elements
 from segmodels.models.summary_stages import describe_stages, stage_names
+from segmodels.models.weightless import weightless
 
 SMALLEST, LARGEST = 32, 4096
 #: Bytes of a float32.
@@ -69,19 +69,14 @@ def summarise(
 
 def figures_of(make: Callable[[], keras.Model], image_size: int) -> dict[str, Any]:
     """All of a summary that follows from the layers of the network that `make` builds; see `summarise`."""
-    # In a thread of its own, because Keras keeps per thread which variables are still to be filled and how many layers
-    # of a kind there were: both end with it.
-    with ThreadPoolExecutor(1) as thread:
-        steps, counted = thread.submit(_steps, make, image_size).result()
+    steps, counted = weightless(lambda: _steps(make, image_size))
     return _figures(steps, counted, image_size)
 
 
 def _steps(make: Callable[[], keras.Model], image_size: int) -> tuple[list[Step], dict[str, int]]:
-    # Without a stateless scope every weight would be drawn at random, which takes most of the time and all the memory.
-    with keras.StatelessScope(initialize_variables=False):
-        model = make()
-        trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-        return execution(model, image_size), {"total": model.count_params(), "trainable": trainable}
+    model = make()
+    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    return execution(model, image_size), {"total": model.count_params(), "trainable": trainable}
 
 
 def _figures(steps: list[Step], counted: dict[str, int], image_size: int) -> dict[str, Any]:

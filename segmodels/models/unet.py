@@ -50,8 +50,8 @@ class UNetOptions(Options):
     @model_validator(mode="after")
     def _groups_divide(self) -> UNetOptions:
         widths = (self.width,) if self.backbone == backbones.PLAIN else self.widths
-        if min(widths) < 1:
-            raise ValueError("widths must be at least 1")
+        if min(widths) < 1 or max(widths) > 4096:
+            raise ValueError("widths must be at least 1 and at most 4096")
         if self.norm == "group" and any(width % 8 for width in widths):
             raise ValueError("norm=group works on 8 groups, so every width must be a multiple of 8")
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +13,17 @@ from segmodels.device import Device, choose_devices
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors
 from segmodels.home import home
+from segmodels.hosted import check_training, limits
 from segmodels.process import start
 from segmodels.recipe import Recipe
+from segmodels.training.changes import wanted_change
 from segmodels.training.preflight import check
 from segmodels.training.queue import join, leave, lost, waiting
-from segmodels.training.runs import NOT_WAITING, Run, check_resumable
+from segmodels.training.runs import ALIVE, NOT_WAITING, Run, check_resumable, list_runs
 from segmodels.training.start import make_run
+
+#: Seconds between two looks at a run whose time is limited.
+LOOK = 1.0
 
 
 def launch(recipe: Recipe, devices: str | None = None, *, made: Callable[[Run], None] = lambda run: None) -> Run:
@@ -29,8 +35,10 @@ def launch(recipe: Recipe, devices: str | None = None, *, made: Callable[[Run], 
         made: told of the run before it is in the queue, so that who is killed in between finds it again.
 
     Raises:
-        UserError: the recipe cannot train, there is no such device, or the run cannot be written.
+        UserError: the recipe cannot train, is more than a hosted app trains, there is no such device, or the run cannot
+            be written.
     """
+    _check_hosted(recipe)
     check(recipe)
     chosen = choose_devices(devices)
     run = make_run(recipe)
@@ -43,6 +51,7 @@ def relaunch(run: Run, devices: str | None = None) -> None:
     """Put a run that was paused, stopped or interrupted at the end of the queue; `UserError` for any other, and for all
     but one of those who do so at once."""
     check_resumable(run)
+    _check_hosted(run.recipe_now.model_copy(update=wanted_change(run.path)))
     chosen = choose_devices(devices)
     run.wait(5)  # its process has said that it ended, and is about to leave the queue
     _queue(run, chosen, again=True)
@@ -80,11 +89,19 @@ def revive() -> list[Run]:
             _start(run, ticket.variables, folder if folder.is_dir() else None)
             started.append(run)
     if (home() / "outbox").is_dir():
-        from segmodels.hub.outbox import start_sender  # finished runs that could not be sent before
+        from segmodels.hub.finished.outbox import start_sender  # finished runs that could not be sent before
 
         with suppress(UserError):
             start_sender()
     return started
+
+
+def _check_hosted(recipe: Recipe) -> None:
+    """`UserError` where a hosted app trains no such recipe, or has enough to train."""
+    check_training(recipe)
+    most = limits().runs
+    if most is not None and sum(run.state in ALIVE for run in list_runs()) >= most:
+        raise UserError(f"hosted demo: {most} runs train or wait already: try again when one has ended")
 
 
 def _queue(run: Run, devices: Sequence[Device], *, again: bool = False) -> None:
@@ -119,13 +136,29 @@ def _reap(run: Run, process: subprocess.Popen) -> None:
 
     One that was killed (its code is negative) has not failed, and keeps its place in the queue.
     """
-    code = process.wait()
+    code = _ended(run, process)
     try:
         if code > 0 and run.status().get("state") == "queued" and not run.locked():
             leave(run.path)
             _failed(run, f"the trainer ended with exit code {code}")
     except (OSError, UserError):
         pass  # the run was deleted meanwhile
+
+
+def _ended(run: Run, process: subprocess.Popen) -> int:
+    """Wait for the process, and return its exit code. A run that trains for longer than it may is asked to stop."""
+    if (minutes := limits().minutes) is None:
+        return process.wait()
+    end: float | None = None
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(LOOK)
+        with suppress(OSError, UserError):
+            if end is None and run.state == "running":
+                end = time.monotonic() + 60 * minutes
+            elif end is not None and time.monotonic() > end:
+                run.request("stop")
+                end = float("inf")
 
 
 def _failed(run: Run, reason: str) -> None:

@@ -96,7 +96,7 @@ def train(
                 status.end("failed", error=text)
                 raise UserError(text) from None
     if finished:
-        from segmodels.hub.outbox import queue_finished
+        from segmodels.hub.finished.outbox import queue_finished
 
         queue_finished(run, told)  # only now: the device is free for the next
     return run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segmodels.backend import keras, ops
 from segmodels.errors import UserError, explain
+from segmodels.hub.checkpoint import check_held
 from segmodels.hub.keras_file.check import checked_network
 from segmodels.hub.keras_file.ending import input_size, with_input
 from segmodels.models.backbones import Scaling
@@ -21,6 +21,7 @@ from segmodels.models.layers import CropLike, PadToMultiple, register
 from segmodels.models.pixels import scale_pixels
 from segmodels.models.resize import ResizeLike, bilinear_matrix
 from segmodels.models.summary_graph import execution
+from segmodels.models.weightless import weightless
 
 #: What pixels a network was trained on.
 Scale = Literal["0..255", "0..1", "-1..1", "imagenet"]
@@ -119,11 +120,7 @@ class Trial:
 
     def check(self, held: float) -> None:
         """`UserError` where there are fewer weights than the network needs, or where it would take too much memory."""
-        if self.parameters > held:
-            raise UserError(
-                f"the network has {self.parameters:,} parameters, but its weights file holds {held:,} numbers: "
-                "it is cut short or of another network"
-            )
+        check_held(self.parameters, held)
         if self.largest > LARGEST_TENSOR:
             raise UserError(f"the network makes {self.largest:,} numbers of one picture at once: refused")
 
@@ -132,18 +129,15 @@ def tried(configuration: dict[str, Any], height: int, width: int) -> Trial:
     """What a checked network would be for pictures of a size; `UserError` where none can be made of it."""
 
     def attempt() -> Trial:
-        # Without its scope every weight would be made, of whatever size the file asks for.
-        with keras.StatelessScope(initialize_variables=False):
-            model = built(with_input(configuration, *input_size(configuration)))
-            shape = model.compute_output_shape((1, height, width, 3))
-            if not isinstance(shape, tuple) or not shape or isinstance(shape[0], tuple):
-                raise UserError("the network has several outputs: make one with a single output and save that")
-            largest = max((step.elements for step in execution(model, height, width)), default=0)
-            return Trial(model.count_params(), largest, (None, *shape[1:]))
+        model = built(with_input(configuration, *input_size(configuration)))
+        shape = model.compute_output_shape((1, height, width, 3))
+        if not isinstance(shape, tuple) or not shape or isinstance(shape[0], tuple):
+            raise UserError("the network has several outputs: make one with a single output and save that")
+        largest = max((step.elements for step in execution(model, height, width)), default=0)
+        return Trial(model.count_params(), largest, (None, *shape[1:]))
 
-    # In a thread of its own, because Keras keeps per thread which variables are still to be filled: that ends with it.
-    with _explained(), ThreadPoolExecutor(1) as thread:
-        return thread.submit(attempt).result()
+    with _explained():
+        return weightless(attempt)
 
 
 @contextmanager

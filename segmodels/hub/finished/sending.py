@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import random
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import segmodels
 from segmodels.data.datasets import portable_name
-from segmodels.data.disk import Report, megabytes
+from segmodels.data.disk import Report, make_folder, megabytes
 from segmodels.errors import UserError
-from segmodels.files import read_json, whole
+from segmodels.files import read_json, whole, write_json, write_text
+from segmodels.home import home
 from segmodels.hub.checkpoint import SPEC
-from segmodels.hub.contents import NEEDED, most_bytes
-from segmodels.hub.finished import FOLDER, RECORD
+from segmodels.hub.contents import check_contents, contents_of
+from segmodels.hub.finished.offers import FOLDER, RECORD
+from segmodels.hub.linked import link_checkpoint
 from segmodels.hub.repository import HubRepository
+from segmodels.hub.upload import Overtaken, commit, sizes_of
 from segmodels.training.changes import changes_of
 from segmodels.training.runs import Run, is_run
 
@@ -59,43 +64,45 @@ def send_run(
     Raises:
         UserError: no token, no right to write, no network, or a checkpoint that lacks something.
     """
-    from huggingface_hub import CommitOperationAdd, errors, get_token
+    from huggingface_hub import get_token
 
     if not get_token():
         raise UserError(f"{repository}: sending needs a token that may write there; set HF_TOKEN")
     hub = HubRepository(repository, "main", repository, endpoint, Report(None, None), kind="model")
-    below, files = f"{FOLDER}/{fingerprint}", _files(run)
     with hub.explained():
         if not hub.api.repo_exists(repository):
             hub.api.create_repo(repository, private=True, exist_ok=True)
-    for _ in range(TRIES):
-        commit, _licence = hub.resolved()
-        if f"{below}/{SPEC}" in hub.files(commit, below):
-            return "there", "finished weights of this training are there already; they stay"
-        added = [CommitOperationAdd(f"{below}/{name}", str(path)) for name, path in files.items()]
-        added.append(CommitOperationAdd(f"{below}/{RECORD}", _json(about)))
-        with hub.explained():
-            if not hub.api.file_exists(repository, "README.md", revision=commit):
-                added.append(CommitOperationAdd("README.md", README.encode()))
-            title = f"{run.recipe.architecture} trained on {about.get('data', 'data')}, {fingerprint[:12]}"
+    below = f"{FOLDER}/{fingerprint}"
+    title = f"{run.recipe.architecture} trained on {about.get('data', 'data')}, {fingerprint[:12]}"
+    with _beside() as folder:
+        checkpoint, readme = folder / below, folder / "README.md"
+        make_folder(checkpoint.parent)
+        link_checkpoint(lambda: run.best, checkpoint, contents_of, called=f"run {run.id}")
+        check_contents(checkpoint, f"the checkpoint of run {run.id}")
+        write_json(checkpoint / RECORD, about)
+        for _ in range(TRIES):
+            parent, _licence = hub.resolved()
+            if f"{below}/{SPEC}" in hub.files(parent, below):
+                return "there", "finished weights of this training are there already; they stay"
+            with hub.explained():
+                has_readme = hub.api.file_exists(repository, readme.name, revision=parent)
+            readme.unlink(missing_ok=True) if has_readme else write_text(readme, README)
+            sizes = sizes_of(folder)
             try:
-                hub.api.create_commit(repository, added, commit_message=title, parent_commit=commit)
-                return "sent", megabytes(sum(path.stat().st_size for path in files.values()))
-            except errors.HfHubHTTPError as error:
-                if error.response.status_code not in (409, 412):
-                    raise
-        time.sleep(random.uniform(0.1, 1.0))  # somebody's commit came first: both do not come again together
+                commit(hub, folder, sizes, [], parent=parent, message=title)
+                return "sent", megabytes(sum(sizes.values()))
+            except Overtaken:
+                time.sleep(random.uniform(0.1, 1.0))  # both do not come again together
     raise UserError(f"{repository}: others wrote to it at the same time, again and again; try again later")
 
 
-def _files(run: Run) -> dict[str, Path]:
-    """The files of the best checkpoint that travel, by their path in it."""
-    best = whole(run.best)
-    found = {path.relative_to(best).as_posix(): path for path in sorted(best.rglob("*")) if path.is_file()}
-    found = {name: path for name, path in found.items() if path.stat().st_size <= (most_bytes(name) or -1)}
-    if missing := [name for name in NEEDED if name not in found]:
-        raise UserError(f"run {run.id}: its checkpoint has no {missing[0]}, or too large a one")
-    return found
+@contextmanager
+def _beside() -> Iterator[Path]:
+    """A folder for the block, which `sweep` finds where this process is killed."""
+    base = home() / "outbox"
+    make_folder(base)
+    with tempfile.TemporaryDirectory(dir=base, prefix=".sending.", suffix=".part", ignore_cleanup_errors=True) as made:
+        yield Path(made)
 
 
 def unfit(run: Run, epoch: int | None = None) -> str:
@@ -124,7 +131,3 @@ def about_run(run: Run) -> dict[str, Any]:
         **{name: status[name] for name in names if name in status},
         "ended": status.get("ended"),
     }
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2) + "\n").encode()

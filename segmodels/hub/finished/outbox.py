@@ -23,12 +23,12 @@ from filelock import FileLock, Timeout
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, sweep, whole, write_json
 from segmodels.home import home
-from segmodels.hub.fingerprint import content, described, digest
-from segmodels.hub.finished import FOLDER
+from segmodels.hub.finished.fingerprint import content, described, digest
+from segmodels.hub.finished.offers import FOLDER
+from segmodels.hub.finished.sending import about_run, send_run, unfit
+from segmodels.hub.finished.settings import hub_repository
 from segmodels.hub.names import parse_model
 from segmodels.hub.repository import Unreachable
-from segmodels.hub.sending import about_run, send_run, unfit
-from segmodels.hub.settings import hub_repository
 from segmodels.process import start
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run, is_run

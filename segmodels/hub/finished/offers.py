@@ -23,10 +23,10 @@ from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, replacing, sweep
 from segmodels.home import home
 from segmodels.hub.checkpoint import SPEC, Spec, read_spec
-from segmodels.hub.fingerprint import fields_of, fingerprint
-from segmodels.hub.pull import check_checkpoint, check_hash, chosen_files
+from segmodels.hub.finished.fingerprint import fields_of, fingerprint
+from segmodels.hub.finished.settings import hub_repository
+from segmodels.hub.pull import check_checkpoint, chosen_files
 from segmodels.hub.repository import HubRepository, Listed, Unreachable
-from segmodels.hub.settings import hub_repository
 from segmodels.models.architectures import NAMED_WEIGHTS, checked_options
 from segmodels.recipe import Recipe
 from segmodels.training.notes import plain
@@ -113,8 +113,11 @@ def find(key: str, *, repository: str | None = None, endpoint: str | None = None
     """
     if (repository := repository or hub_repository()) is None:
         return None
-    hub = _hub(repository, endpoint, Report(None, None))
-    return _within(PATIENCE, lambda: _found(hub, key), f"{repository}: the Hub gave no answer in {PATIENCE:g} seconds")
+    late = threading.Event()
+    hub = _hub(repository, endpoint, Report(None, late.is_set))
+    return _within(
+        PATIENCE, lambda: _found(hub, key), late, f"{repository}: the Hub gave no answer in {PATIENCE:g} seconds"
+    )
 
 
 def take(
@@ -128,9 +131,9 @@ def take(
 ) -> Run:
     """Bring finished weights and make a finished run of them, as if the recipe had been trained here.
 
-    Nothing is taken on trust: every file is compared with the hash that its commit lists, the network is built from the
-    spec by this package's own code, the weights must fit it, and it must be the network that the recipe trains, on
-    these classes, by these fields.
+    Every file is compared with the hash that its commit lists, the network is built from the spec by this package's own
+    code, the weights must fit it, and it must be the network that the recipe trains, on these classes, by these fields.
+    How good they are is taken on trust of who may write to the repository: only an evaluation could tell.
 
     Args:
         offer: as `look_up` gives it for the recipe.
@@ -152,7 +155,7 @@ def take(
         files = {f"{offer.path}/{name}": file for name, file in offer.files.items()}
         hub.brought_into(offer.commit, {name: file.size for name, file in files.items()}, Path(beside))
         for name, file in files.items():
-            check_hash(Path(beside, name), file, f"{what}: {name.removeprefix(f'{offer.path}/')}")
+            file.check(Path(beside, name), f"{what}: {name.removeprefix(f'{offer.path}/')}")
         folder = Path(beside, offer.path)
         hub.report(0, 1, f"checking {offer.repository}")
         check_checkpoint(folder, what)
@@ -191,13 +194,14 @@ def _found(hub: HubRepository, key: str) -> Offer | None:
         files[RECORD] = record
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         hub.brought_into(commit, {f"{below}/metrics.json": files["metrics.json"].size}, Path(folder))
-        check_hash(Path(folder, below, "metrics.json"), files["metrics.json"], f"{what}: metrics.json")
+        files["metrics.json"].check(Path(folder, below, "metrics.json"), f"{what}: metrics.json")
         epoch, mean_iou = _figures(Path(folder, below), what)
     return Offer(hub.repository, commit, key, mean_iou, epoch, sum(file.size for file in files.values()), files)
 
 
-def _within(seconds: float, work: Callable[[], T], late: str) -> T:
-    """What `work` gives, or `Unreachable` after so many seconds; its thread then ends by itself, at a time out."""
+def _within(seconds: float, work: Callable[[], T], late: threading.Event, said: str) -> T:
+    """What `work` gives, or after so many seconds `Unreachable` with what is `said`; its thread then ends by itself, at
+    a time out or as `late` has it stop."""
     given: Future[T] = Future()
 
     def run() -> None:
@@ -210,7 +214,8 @@ def _within(seconds: float, work: Callable[[], T], late: str) -> T:
     try:
         return given.result(seconds)
     except TimeoutError:
-        raise Unreachable(f"{late}; try again later") from None
+        late.set()
+        raise Unreachable(f"{said}; try again later") from None
 
 
 def _figures(folder: Path, what: str) -> tuple[int, float]:
