@@ -16,6 +16,7 @@ BENCHMARKS = {
     "evaluation": "evaluate on Oxford pets beside bare forward passes, and its memory",
     "comparison": "the Compare page in a browser with 8 models of 500 pictures, and the bootstrap",
     "hub": "a checkpoint pushed to a Hub on this machine and pulled from it, and its first picture",
+    "first_minute": "from git clone to the mask of a picture in the app",
     "startup": "import time, first paint of the home page, what the server process loads",
     "training": "a training step beside segmentation_models.pytorch, and what a run takes beside its steps",
     "profile": "where the time of that step goes, by kind of operation",

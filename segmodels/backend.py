@@ -21,7 +21,7 @@ _CHATTER = (b"oneDNN custom operations are on", b"absl::InitializeLog()", b"oneD
 
 def _choose_backend() -> None:
     if (engine := chosen_engine()) is None:
-        raise UserError("neither TensorFlow nor JAX is installed: pip install -r requirements.txt")
+        raise UserError("neither TensorFlow nor JAX is installed: pip install 'segmodels[tensorflow]'")
     os.environ["KERAS_BACKEND"] = engine
 
 

@@ -643,3 +643,19 @@ def test_the_repository_of_finished_runs_is_set_and_cleared(home: Path, monkeypa
     app = fine(opened("5_Models", **{"models-part": "Push"}))
     assert "Sent to **team/all**" in words(app)
     assert all(button.label != "Send them there" for button in app.button)
+
+
+def test_hosted_demo_pushes_imports_and_deletes_nothing(
+    home: Path, tiny_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_run.best, home / "pets")
+    monkeypatch.setenv("SPACE_ID", "somebody/demo")
+    app = opened("5_Models", **{"models-part": "Push"})
+    assert "nothing is pushed from here" in app.error[0].value
+    assert not [button for button in app.button if button.label == "Push"]
+    app = fine(opened("5_Models", **{"models-part": "Import"}))
+    assert "models are imported on a computer of your own" in words(app)
+    app = fine(opened("5_Models", model="pets"))
+    assert not [button for button in app.button if "delete" in button.label]
+    monkeypatch.setenv("SPACE_ID", "")
+    assert [button for button in fine(opened("5_Models", model="pets")).button if "delete" in button.label]

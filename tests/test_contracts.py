@@ -19,7 +19,8 @@ HEAVY = sorted({*ENGINES, "streamlit"})
 #: Modules that the server and the light verbs of the command line import.
 LIGHT = (
     "recipe", "cli", "cli_runs", "device", "engines", "nvidia", "errors", "files", "home", "terminal",
-    "hub.checkpoint", "hub.card", "hub.names", "hub.repository", "training.runs", "training.launch", "training.queue", "training.losses",
+    "hub.checkpoint", "hub.card", "hub.names", "hub.repository", "hub.push", "hub.pull", "hosted",
+    "training.runs", "training.launch", "training.queue", "training.losses",
     "training.train", "data.dataset", "data.images",
     "data.split", "data.prepare", "data.loader", "data.augment",
     "data.download", "data.datasets",

@@ -7,6 +7,7 @@ import streamlit as st
 from segmodels.data.datasets import DATASETS, HUB, OWN, TFDS, dataset_type, list_brought, open_dataset
 from segmodels.data.own_data import PREFIX, own_names
 from segmodels.errors import UserError
+from segmodels.hosted import limits
 from ui import cached
 from ui.frame import in_place, plain
 from ui.links import linked_selectbox
@@ -41,12 +42,14 @@ def choose_data(*, key: str = "data") -> tuple[str, str | None] | None:
         return name, None
     if not DATASETS[name].needs_files:
         return name, None
-    root = _folder(name, key)
+    own_computer = limits().folders
+    root = _folder(name, key) if own_computer else None
     try:
         cached.dataset(name, root)
     except UserError as error:
         st.warning(plain(str(error)), icon=":material/folder_off:")
-        _offer_download(name, key)
+        if own_computer:
+            _offer_download(name, key)
         return None
     return name, root
 

@@ -13,6 +13,7 @@ import streamlit as st
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, slug, whole
 from segmodels.home import home
+from segmodels.hosted import limits
 from segmodels.hub.pulled import delete_pulled
 from ui.compare_links import EVALUATE
 from ui.frame import plain
@@ -47,7 +48,7 @@ def model_actions(seen: Glance) -> None:
                 "pages/2_Train.py", label="Delete it with its run", icon=":material/delete:",
                 query_params={"part": "Watch", "run": seen.model.run.id}, help="It can be had back there for a week",
             )  # fmt: skip
-        else:
+        elif not limits().hosted:  # others see it too
             _delete(seen)
     problem_view("model")
 

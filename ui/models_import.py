@@ -15,6 +15,7 @@ import streamlit as st
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, slug
 from segmodels.home import home
+from segmodels.hosted import limits
 from segmodels.hub.names import parse_model
 from ui.frame import plain
 from ui.models_links import show_model
@@ -34,6 +35,9 @@ def import_view() -> None:
         "A network that Keras 3 saved becomes a model of this workbench, if it is made of Keras' own layers, takes RGB "
         "and scores every pixel. Nothing in the file is run."
     )
+    if not limits().own_data:
+        st.info("Hosted demo: models are imported on a computer of your own.", icon=":material/info:")
+        return
     source = st.segmented_control("From", [FILE, HUB], default=FILE, required=True, key="import-from")
     if source == FILE:
         st.file_uploader("File", "keras", key="import-file", max_upload_size=1000, help="Up to 1 GB")

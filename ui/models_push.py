@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from segmodels.errors import UserError
+from segmodels.hosted import check_pushing
 from segmodels.hub.names import COMMIT, ModelName, parse_model
 from ui.frame import in_place, plain
 from ui.links import linked_selectbox
@@ -23,6 +24,7 @@ PUSH = "push"
 
 def push_view() -> None:
     """Draw the form, how far a push is, what came of it, and the shared repository."""
+    check_pushing()
     models = usable_models()
     if models:
         _form(models)

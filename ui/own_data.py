@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import threading
@@ -17,6 +16,7 @@ from segmodels.data.datasets.own import FORMS
 from segmodels.data.own_data import add_folder, own_data, remove, set_form
 from segmodels.errors import UserError
 from segmodels.files import user_path
+from segmodels.hosted import limits
 from segmodels.process import WITHOUT_GPU, start
 from ui import cached
 from ui.frame import in_place, plain
@@ -27,6 +27,9 @@ _WARNING = re.compile(r"[A-Z]+:|\d{4}-|[WIE]\d{4} |\s*(import|warnings)")
 
 def add_own_data(key: str) -> str | None:
     """Widgets that add a data set; returns its name once it was added."""
+    if not limits().own_data:
+        st.info("Hosted demo: no data sets of one's own; those of the list can be looked at.", icon=":material/info:")
+        return None
     upload, folder, web = st.tabs(["Upload", "Folder", "Web"])
     with st.expander("Which forms are understood", icon=":material/help:"):
         st.markdown("\n".join(f"- **{row.title}**: {row.layout}" for row in FORMS.values()))
@@ -68,7 +71,7 @@ def _upload(key: str) -> str | None:
 
 
 def _folder(key: str) -> str | None:
-    if os.environ.get("SPACE_ID"):  # its visitors do not own the computer
+    if not limits().folders:  # its visitors do not own the computer
         st.info("Not on a hosted app: upload an archive instead.", icon=":material/info:")
         return None
     typed = st.text_input("Folder on this computer", key=f"{key}-folder", placeholder="/path/to/pictures/and/labels")

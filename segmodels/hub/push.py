@@ -13,6 +13,7 @@ from segmodels.data.disk import Report, Stop, Stopped, locked, make_folder
 from segmodels.errors import UserError
 from segmodels.files import read_json
 from segmodels.home import home
+from segmodels.hosted import check_pushing
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
 from segmodels.hub.contents import check_contents, contents_of, most_bytes
@@ -87,6 +88,7 @@ def push(
         UserError: no checkpoint, or a damaged one; no token, one that is wrong or may not write there; a name that is
             none, or that holds something else than a model of segmodels; no network.
     """
+    check_pushing()
     name = parse_model(repository, revision)
     if COMMIT.fullmatch(name.revision):
         raise UserError(f"{name.revision[:12]} is a commit, which nothing can be added to: name a branch")
