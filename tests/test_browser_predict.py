@@ -86,6 +86,7 @@ def test_many_pictures_become_a_table_and_one_zip(
     phone.close()
 
 
+@pytest.mark.slow
 def test_a_reload_ends_the_work_and_leaves_a_fresh_page(served_model: str, server: Server, page: Page) -> None:
     page.goto(f"{served_model}&engine=keras")
     give(page, *(as_file(f"photo-{seed}.png", photo(seed, 1200, 1600)) for seed in range(40)))

@@ -26,7 +26,7 @@ def network(architecture: str) -> dict[str, object]:
     return {"architecture": architecture, **own}
 
 
-@pytest.mark.parametrize("architecture", ["deeplabv3+", "segformer"])
+@pytest.mark.parametrize("architecture", ["deeplabv3+", pytest.param("segformer", marks=pytest.mark.slow)])
 def test_a_small_real_run_learns(architecture: str, home: Path, data_folder: Path, weights_folder: Path) -> None:
     run = train(data_folder, weights_folder, image_size=64, epochs=3, limit=32, **network(architecture))
     losses = [row["loss"] for row in run.history()]
@@ -76,6 +76,7 @@ def test_every_architecture_learns_the_pets(
     assert report["pixel_accuracy"] > (0.65 if architecture == "segformer" else 0.78)  # 0.61 is background
 
 
+@pytest.mark.slow
 def test_a_short_training_already_finds_the_pets(home: Path, data_folder: Path, weights_folder: Path) -> None:
     """Half of the pictures, 96 px, 10 epochs: with BatchNorm's own momentum of 0.999 this stays near 0.4."""
     run = train(data_folder, weights_folder, image_size=96, epochs=10, limit=112)

@@ -419,6 +419,8 @@ def test_ctrl_c_ends_it_cleanly(server: Hub, tmp_path: Path, home: Path):
         [sys.executable, "-m", "segmodels", "push", str(checkpoint), NAME],
         env={**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        # Whoever runs the tests in the background has it ignored, and so would the process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     end = time.monotonic() + 60
     while not server.received[sha256(checkpoint / "model.weights.h5")] and time.monotonic() < end:

@@ -131,7 +131,7 @@ def test_the_best_epoch_is_kept_and_its_figures_can_be_repeated(tiny_run: Run) -
 def test_the_card_says_what_the_model_is(tiny_run: Run) -> None:
     card = (tiny_run.best / "README.md").read_text()
     assert card.startswith("---\n")
-    for words in ("U-Net", "toy-pets", "32 x 32", "border", "previews/0.png", "| mean iou |"):
+    for words in ("U-Net", "toy-pets", "32 x 32", "border", "previews/0.png", "| **mean** |"):
         assert words in card
 
 

@@ -388,6 +388,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_the_arrays_need_no_tensorflow(
     arrays: Path, data_folder: Path, jax_python: Path, python: Callable, tmp_path: Path
 ) -> None:
