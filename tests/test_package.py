@@ -149,9 +149,8 @@ def alone(unpacked: Path, tmp_path: Path, python: Callable[..., Process]) -> Cal
     def run(module: str, *words: str) -> Process:
         there = f"import os, runpy; os.chdir({str(tmp_path)!r})"
         code = f"{there}; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
-        return python(
-            "-c", code, *words, PYTHONPATH=f"{tmp_path}{os.pathsep}{unpacked}", SEGMODELS_HOME=tmp_path / "home"
-        )
+        places = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{unpacked}", "SEGMODELS_HOME": tmp_path / "home"}
+        return python("-c", code, *words, **places, KERAS_BACKEND="")  # which Keras sets once it is loaded here
 
     return run
 
