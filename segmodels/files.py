@@ -69,6 +69,14 @@ def sweep(folder: Path, name: str = "*") -> None:
             left.unlink(missing_ok=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, which is out of sight at once; where this is killed, `sweep` finds what is left."""
+    doomed = folder.with_name(f".{_short(folder.name)}.{uuid.uuid4().hex[:8]}.part")
+    with explain_disk_errors(folder):
+        folder.replace(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
 def previous(path: Path) -> Path:
     """Where the old folder stands while `replacing` swaps `path`."""
     return path.with_name(f".{path.name}.previous")

@@ -19,10 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from segmodels.hub.contents import most_bytes
 from tests.hub_writing import CHUNK, Writing, git_sha1, is_large, sha256
 
 
@@ -284,3 +286,19 @@ def serving_hub() -> Iterator[Hub]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def hub_in_environment(patch: pytest.MonkeyPatch, folder: Path) -> Iterator[Hub]:
+    """A hub that processes find by their environment; what they keep of it is below `folder`, and none has a token."""
+    with serving_hub() as hub:
+        patch.setenv("HF_ENDPOINT", hub.url)
+        patch.setenv("HF_HOME", str(folder / "hf"))
+        patch.delenv("HF_TOKEN", raising=False)
+        yield hub
+
+
+def travelling(folder: Path) -> dict[str, bytes]:
+    """The files of a checkpoint that a repository holds."""
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in paths.items() if most_bytes(name) is not None}

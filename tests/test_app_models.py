@@ -27,12 +27,11 @@ from streamlit.testing.v1 import AppTest
 
 from segmodels import worker
 from segmodels.errors import UserError
-from segmodels.hub.contents import most_bytes
 from segmodels.hub.keras_file.labels import class_specs
 from segmodels.hub.names import parse_model
 from segmodels.hub.pulled import pulled_models
 from segmodels.training.runs import Run
-from tests.hub_server import Hub, serving_hub
+from tests.hub_server import Hub, hub_in_environment, travelling
 from tests.test_app import opened, texts, widget
 from ui import models_glance
 from ui.models import Model, usable_models
@@ -115,17 +114,8 @@ def hostile(home: Path, tiny_run: Run) -> Path:
 
 @pytest.fixture
 def hub(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    with serving_hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
+    with hub_in_environment(monkeypatch, tmp_path) as hub:
         yield hub
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Of a checkpoint, as a repository holds them."""
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {name: path.read_bytes() for path in paths if most_bytes(name := str(path.relative_to(folder))) is not None}
 
 
 def words(app: AppTest) -> str:
@@ -181,7 +171,7 @@ def test_every_model_has_a_card_with_the_figures_of_its_files(models: Path, tiny
     assert said.count(f"mean IoU **{metrics['validation']['mean_iou']:.3f}**") == 3
     assert said.count("U-Net, trained on toy-pets") == 3
     assert "2023-11-14" in said, "when the pulled one was pulled"
-    size = sum(map(len, files_of(tiny_run.best).values()))
+    size = sum(map(len, travelling(tiny_run.best).values()))
     assert glance("pets", usable_models()["pets"]).size == size
     assert f"{size / 1000:.3g} kB" in said
     assert len(app.get("image")) == 3
@@ -258,7 +248,7 @@ def test_a_model_is_shown_with_what_its_files_say(name: str, models: Path, tiny_
     np.testing.assert_allclose(table["IoU"].astype(float), [row["iou"] for row in metrics["classes"]])
     files = next(frame.value for frame in app.dataframe if "File" in frame.value.columns)
     assert dict(zip(files["File"], files["Bytes"], strict=True)) == {
-        path: len(content) for path, content in files_of(tiny_run.best).items()
+        path: len(content) for path, content in travelling(tiny_run.best).items()
     }
     with (tiny_run.best / "history.csv").open() as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
@@ -362,7 +352,7 @@ def test_the_zip_holds_the_checkpoint_and_nothing_beside_it(models: Path, tiny_r
     (models / "pets" / "previews" / "9.png").symlink_to(tmp_path / "secret")
     with zipfile.ZipFile(io.BytesIO(zip_of(glance("pets", usable_models()["pets"])))) as archive:
         found = {name: archive.read(name) for name in archive.namelist()}
-    assert found == files_of(tiny_run.best)
+    assert found == travelling(tiny_run.best)
 
 
 # The Hub
@@ -377,7 +367,7 @@ def kept_texts(folder: Path) -> Iterator[tuple[Path, bytes]]:
 def test_a_private_model_is_pulled_with_a_token_that_stays_nowhere(
     home: Path, hub: Hub, tiny_run: Run, tmp_path: Path
 ) -> None:
-    hub.commit("someone/cells", files_of(tiny_run.best), kind="model")
+    hub.commit("someone/cells", travelling(tiny_run.best), kind="model")
     hub.tokens, hub.private = {TOKEN: "read"}, {"models/someone/cells"}
     app = fine(opened("5_Models", **{"models-part": "Pull", "pull-name": "someone/cells"}))
     app = until_done(pushed(app, "Pull"))
@@ -393,7 +383,7 @@ def test_a_private_model_is_pulled_with_a_token_that_stays_nowhere(
     app = fine(until_done(app))
     (kept,) = pulled_models()
     assert "hf://someone/cells is here, at commit" in "\n".join(each.value for each in app.success).replace("\\", "")
-    assert files_of(kept.path) == files_of(tiny_run.best)
+    assert travelling(kept.path) == travelling(tiny_run.best)
 
     assert "pull-name" in stored(app)
     assert TOKEN not in repr(stored(app))
@@ -406,7 +396,7 @@ def test_a_private_model_is_pulled_with_a_token_that_stays_nowhere(
 
 @pytest.mark.slow
 def test_an_update_is_offered_and_taken_only_when_asked(home: Path, hub: Hub, tiny_run: Run) -> None:
-    files = files_of(tiny_run.best)
+    files = travelling(tiny_run.best)
     first = hub.commit("someone/cells", files, kind="model")
     put_pulled(home, "someone/cells", tiny_run.best, first)
     app = fine(opened("5_Models", model="hf://someone/cells"))
@@ -501,7 +491,7 @@ def test_a_repository_that_is_no_model_or_lists_without_end_is_a_line(home: Path
 
 
 def test_a_slow_pull_is_stopped(home: Path, hub: Hub, tiny_run: Run) -> None:
-    hub.commit("a/slow", files_of(tiny_run.best), kind="model")
+    hub.commit("a/slow", travelling(tiny_run.best), kind="model")
     hub.seconds = 1.0
     app = pushed(opened("5_Models", **{"models-part": "Pull", "pull-name": "a/slow"}), "Pull")
     assert widget(app.button, "Stop")

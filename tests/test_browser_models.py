@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from segmodels.hub.contents import most_bytes
 from segmodels.training.runs import Run
-from tests.hub_server import Hub, serving_hub
+from tests.hub_server import Hub, hub_in_environment, travelling
 from tests.served import Server, no_traceback
 
 pytestmark = pytest.mark.browser
@@ -22,16 +21,8 @@ TOKEN = "hf_secretSECRETsecret"
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """Before the server, which finds it by its environment."""
-    with serving_hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
+    with hub_in_environment(monkeypatch, tmp_path) as hub:
         yield hub
-
-
-def checkpoint_files(folder: Path) -> dict[str, bytes]:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {name: path.read_bytes() for path in paths if most_bytes(name := str(path.relative_to(folder))) is not None}
 
 
 def give_token(page: Page) -> None:
@@ -50,7 +41,7 @@ def token_is_gone(page: Page) -> None:
 def test_a_private_model_comes_and_goes_by_the_hub(
     hub: Hub, server: Server, tiny_run: Run, page: Page, browser: Browser, tmp_path: Path
 ) -> None:
-    files = checkpoint_files(tiny_run.best)
+    files = travelling(tiny_run.best)
     card = b"# Hello\n<script>document.title = 'taken'</script>\n![t](%s/track.png)\n" % hub.url.encode()
     commit = hub.commit("someone/cells", {**files, "README.md": card}, kind="model")
     hub.tokens, hub.private = {TOKEN: "write"}, {"models/someone/cells"}

@@ -403,7 +403,7 @@ def test_what_killed_processes_left_goes_with_the_next(
     folder = pull(NAME)
     shutil.copytree(folder, folder.with_name(".abc.01234567.part"))  # as a pull leaves it
     with monkeypatch.context() as patch:
-        patch.setattr("segmodels.hub.pulled.shutil.rmtree", lambda *_, **__: None)  # and a deletion
+        patch.setattr("segmodels.files.shutil.rmtree", lambda *_, **__: None)  # and a deletion
         delete_pulled(NAME)
     assert pulled_models() == []
     assert left(home) != []

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import uuid
 import zipfile
 from pathlib import Path
 
 import streamlit as st
 
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, slug, whole
+from segmodels.files import remove_folder, slug, whole
 from segmodels.home import home
 from segmodels.hosted import limits
 from segmodels.hub.pulled import delete_pulled
@@ -90,7 +88,4 @@ def delete_model(seen: Glance) -> None:
     folder: Path = seen.model.path
     if seen.model.kind != "here" or folder.parent != home() or folder.is_symlink():
         raise UserError(f"{seen.name} is deleted where it comes from")
-    doomed = folder.with_name(f".{folder.name[:60]}.{uuid.uuid4().hex[:8]}.gone")
-    with explain_disk_errors(folder):
-        folder.replace(doomed)  # out of sight at once
-        shutil.rmtree(doomed, ignore_errors=True)
+    remove_folder(folder)

@@ -105,14 +105,13 @@ def _bring(hub: HubRepository, name: ModelName, commit: str, base: Path) -> None
         raise UserError(f"{name} is no segmodels model, it has no {SPEC}{hint}")
     files = chosen_files(listed, str(name))
     with replacing(base / commit) as beside:
-        hub.brought_into(commit, {path: file.size for path, file in files.items()}, beside)
+        hub.brought_into(commit, files, beside)
         hub.report(0, 1, f"checking {name}")
-        for path, file in files.items():
-            file.check(beside / path, f"{name}: {path}")
         check_checkpoint(beside, str(name))
         shutil.rmtree(beside / _NOTES, ignore_errors=True)
         record = {"format": 1, "name": name.repository, "commit": commit, "pulled": time.time()}
-        kept = {path: {"size": file.size, "sha256": sha256_of(beside / path)} for path, file in files.items()}
+        sums = {path: file.sha256 or sha256_of(beside / path) for path, file in files.items()}
+        kept = {path: {"size": file.size, "sha256": sums[path]} for path, file in files.items()}
         write_json(beside / RECORD, {**record, "files": kept})
 
 

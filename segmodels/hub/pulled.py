@@ -6,8 +6,6 @@ A commit is a checkpoint directory, `home()/models/owner--name/COMMIT/`, with `p
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from typing import Any
 
 from segmodels.data.disk import locked, make_folder, size_of
 from segmodels.errors import UserError
-from segmodels.files import explain_disk_errors, read_json, sweep
+from segmodels.files import read_json, remove_folder, sweep
 from segmodels.home import home
 from segmodels.hub.checkpoint import SPEC
 from segmodels.hub.names import COMMIT, ModelName, parse_model
@@ -100,9 +98,9 @@ def delete_pulled(text: str) -> list[Pulled]:
         if not doomed and (one or not base.is_dir()):
             raise UserError(f"nothing is kept of {text}: `python -m segmodels cache list` names what is")
         for each in doomed:
-            _remove(each.path)
+            remove_folder(each.path)
         if not one or not any(base.glob(f"[!.]*/{RECORD}")):
-            _remove(base)  # with what an unfinished pull left
+            remove_folder(base)  # with what an unfinished pull left
     return doomed
 
 
@@ -133,11 +131,3 @@ def _read(folder: Path) -> Pulled | None:
         return None
     revisions = tuple(sorted(revision for revision, of in noted.items() if of == commit))
     return Pulled(name.repository, commit, revisions, folder, pulled, sum(sizes.values()))
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder, which is out of sight at once."""
-    doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")  # `sweep` finds it where this is killed
-    with explain_disk_errors(folder):
-        folder.replace(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)

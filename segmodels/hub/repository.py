@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +65,6 @@ class Listed:
             return sha256_of(path) == self.sha256
         content = path.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == self.git
-
-    def check(self, path: Path, what: str) -> None:
-        """`UserError` where a file is not what its commit lists."""
-        if not self.is_of(path):
-            raise UserError(f"{what} is not what its commit lists: try again, or ask its owner")
 
 
 def sha256_of(path: Path) -> str:
@@ -168,11 +163,25 @@ class HubRepository:
         need_space(self.cache, to_come)
         return self._all_brought(commit, files, found, None)
 
-    def brought_into(self, commit: str, files: Mapping[str, int], folder: Path) -> None:
-        """Write the files into a folder, past the cache. A file that is longer than listed is not taken."""
+    def brought_into(
+        self, commit: str, files: Mapping[str, Listed], folder: Path, named: Callable[[str], str] | None = None
+    ) -> None:
+        """Write the files into a folder, past the cache, and compare each with what is listed.
+
+        Args:
+            named: what a message calls a path; by default the repository and the path.
+
+        Raises:
+            UserError: beside what a download raises, a file that is longer than listed, or another.
+        """
+        sizes = {path: file.size for path, file in files.items()}
         make_folder(folder)
-        need_space(folder, sum(files.values()))
-        self._all_brought(commit, files, {}, folder)
+        need_space(folder, sum(sizes.values()))
+        self._all_brought(commit, sizes, {}, folder)
+        for path, file in files.items():
+            if not file.is_of(folder / path):
+                what = named(path) if named else f"{self.name}: {path}"
+                raise UserError(f"{what} is not what its commit lists: try again, or ask its owner")
 
     def _all_brought(
         self, commit: str, files: Mapping[str, int], found: dict[str, Path], into: Path | None

@@ -153,9 +153,9 @@ def take(
         _beside(base) as beside,
     ):
         files = {f"{offer.path}/{name}": file for name, file in offer.files.items()}
-        hub.brought_into(offer.commit, {name: file.size for name, file in files.items()}, Path(beside))
-        for name, file in files.items():
-            file.check(Path(beside, name), f"{what}: {name.removeprefix(f'{offer.path}/')}")
+        hub.brought_into(
+            offer.commit, files, Path(beside), lambda name: f"{what}: {name.removeprefix(f'{offer.path}/')}"
+        )
         folder = Path(beside, offer.path)
         hub.report(0, 1, f"checking {offer.repository}")
         check_checkpoint(folder, what)
@@ -193,8 +193,8 @@ def _found(hub: HubRepository, key: str) -> Offer | None:
     if (record := listed.get(RECORD)) and record.size <= RECORD_BYTES:
         files[RECORD] = record
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        hub.brought_into(commit, {f"{below}/metrics.json": files["metrics.json"].size}, Path(folder))
-        files["metrics.json"].check(Path(folder, below, "metrics.json"), f"{what}: metrics.json")
+        metrics = {f"{below}/metrics.json": files["metrics.json"]}
+        hub.brought_into(commit, metrics, Path(folder), lambda _: f"{what}: metrics.json")
         epoch, mean_iou = _figures(Path(folder, below), what)
     return Offer(hub.repository, commit, key, mean_iou, epoch, sum(file.size for file in files.values()), files)
 

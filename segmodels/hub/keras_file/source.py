@@ -126,16 +126,17 @@ def _from_hub(source: str, folder: Path, report: Report, token: str | None, endp
     asked = parse_model(source)
     hub = HubRepository(asked.repository, asked.revision, str(asked), endpoint, report, kind="model", token=token)
     commit, _ = hub.resolved()
-    listed = hub.listed(commit)
+    listed = hub.files(commit)
     chosen = [part for part in MOST if part in listed]
     if not {CONFIG, WEIGHTS} <= set(chosen):
         chosen = [path for path in listed if path.endswith(".keras")]
         if len(chosen) != 1:
             raise UserError(f"{asked} has neither a {CONFIG} with a {WEIGHTS} nor one .keras file: choose another")
     for path in chosen:
-        if listed[path] > MOST.get(path, MOST_BYTES):
-            raise UserError(f"{asked}: {path} has {listed[path]:,} bytes, more than allowed: refused")
-    files = hub.brought(commit, {path: listed[path] for path in chosen}, folder)
+        if (size := listed[path].size) > MOST.get(path, MOST_BYTES):
+            raise UserError(f"{asked}: {path} has {size:,} bytes, more than allowed: refused")
+    hub.brought_into(commit, {path: listed[path] for path in chosen}, folder)
+    files = {path: folder / path for path in chosen}
     if chosen[0] in MOST:
         return files
     return _unpacked(files[chosen[0]], folder, report)
