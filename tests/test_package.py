@@ -243,9 +243,10 @@ def made(folder: Path, *words: str, **variables: str) -> str:
     assert MAKE, "the Makefile needs make"
     for path in [ROOT / "Makefile", ROOT / "constraints.txt", *ROOT.glob("requirements*.txt")]:
         shutil.copyfile(path, folder / path.name)
-    done = subprocess.run(
-        [MAKE, "app", *words], cwd=folder, capture_output=True, text=True, env={**os.environ, **variables}
-    )
+    # A `make test` around this hands its flags and its depth down, and both change what make prints.
+    around = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+    environment = {name: value for name, value in os.environ.items() if name not in around} | variables
+    done = subprocess.run([MAKE, "app", *words], cwd=folder, capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     return next(line for line in reversed((done.stdout + done.stderr).splitlines()) if not line.startswith("make: "))
 
