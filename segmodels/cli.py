@@ -10,6 +10,7 @@ import argparse
 import io
 import json
 import math
+import os
 import re
 import sys
 import typing
@@ -27,10 +28,13 @@ from segmodels import (
     cli_recipes,
     cli_runs,
 )
-from segmodels.errors import UserError, choose
+from segmodels.errors import LostHost, UserError, choose
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
 from segmodels.terminal import Terminal, table
 from segmodels.training.notes import plain
+
+if typing.TYPE_CHECKING:
+    from segmodels.training.hosts import Hosts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(found, flush=True)
     except UserError as error:
         line = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", str(error))  # names may hold anything
-        print(f"segmodels: {line}", file=sys.stderr)
+        print(f"segmodels: {line}", file=sys.stderr, flush=True)
+        if isinstance(error, LostHost):
+            sys.stdout.flush()
+            os._exit(1)  # a usual end would wait for the host that is gone
         return 2
     except KeyboardInterrupt:
         print("segmodels: stopped", file=sys.stderr)
@@ -182,11 +189,14 @@ def _summary(parsed: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.training.hosts import hosts
     from segmodels.training.launch import revive
     from segmodels.training.train import train
 
-    revive()
     terminal = Terminal()
+    if (others := hosts()) and not others.leads:
+        return _follow(others, parsed.devices, terminal)
+    revive()
     if parsed.resume is not None:
         given = {**cli_recipes.given_fields(parsed), "recipe": parsed.recipe, "option": parsed.option}
         given["finished"] = parsed.finished != "ask"
@@ -211,6 +221,17 @@ def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
         lines.append(f"best epoch {best['epoch']}, validation mean IoU {best['mean_iou']:.4f}")
         lines.append(f"next: python -m segmodels evaluate {run.id if parsed.run_dir is None else run.path}")
     return {"run": run.id, "path": str(run.path), "status": status}, "\n".join(lines)
+
+
+def _follow(hosts: Hosts, devices: str | None, terminal: Terminal) -> tuple[Any, str]:
+    """`train` on a host that is not the first, which alone says what is trained."""
+    from segmodels.training.follow import follow
+
+    try:
+        run, state = follow(hosts, devices, terminal)
+    finally:
+        terminal.close()
+    return {"run": run, "state": state, "host": hosts.number}, f"{state}: {run}, which the first host has"
 
 
 def _evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:

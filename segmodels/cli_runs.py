@@ -41,9 +41,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], runs: Any) -> None:
 def add_devices(verb: argparse.ArgumentParser) -> None:
     """The option `--devices` of what trains."""
     verb.add_argument(
-        "--devices", metavar="all|N,...",
-        help="GPUs that the run may use, by their numbers of `devices`, or cpu; it takes the first that is free, and "
-        "waits while each trains another run (default: all GPUs, or the CPU where there is none)",
+        "--devices", metavar="all|N,...|any|cpu",
+        help="all GPUs or several, by their numbers of `devices`, train the run together; one trains it alone; any is the "
+        "first that is free (the default; the CPU where there is no GPU); a run waits while they train another",
     )  # fmt: skip
 
 

@@ -87,3 +87,7 @@ def _range(model: type[BaseModel], field: str) -> str | None:
     kind = "a whole number" if annotation in (int, "int", int | None) or auto else "a number"
     other = "auto, or " if auto else ""
     return f"must be {other}{kind}, " + " and ".join(words[name].format(value) for name, value in limits.items())
+
+
+class LostHost(UserError):
+    """Another host of a training is gone. This process cannot end as others do: its engine would wait for that one."""

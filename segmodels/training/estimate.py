@@ -51,7 +51,7 @@ def estimate(
         recipe: what to train.
         steps: how many to measure, 2 or more; fewer where they take long.
         reporter: told how it goes; by default nobody.
-        devices: which it may use, as `choose_devices` reads it; one that is free is preferred.
+        devices: which it may use, as `choose_devices` reads it; it is measured on one, which is free if one is.
 
     Returns a JSON document:
         parameters: `total` and `trainable`, of the network that is kept.

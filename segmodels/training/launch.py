@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from segmodels.device import Device, choose_devices
+from segmodels.device import choose_pool
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors
 from segmodels.home import home
@@ -31,7 +31,7 @@ def launch(recipe: Recipe, devices: str | None = None, *, made: Callable[[Run], 
 
     Args:
         recipe: what to train.
-        devices: which it may use, as `choose_devices` reads it.
+        devices: which it may use, as `choose_pool` reads it.
         made: told of the run before it is in the queue, so that who is killed in between finds it again.
 
     Raises:
@@ -40,7 +40,7 @@ def launch(recipe: Recipe, devices: str | None = None, *, made: Callable[[Run], 
     """
     _check_hosted(recipe)
     check(recipe)
-    chosen = choose_devices(devices)
+    chosen = choose_pool(devices)
     run = make_run(recipe)
     made(run)
     _queue(run, chosen)
@@ -52,7 +52,7 @@ def relaunch(run: Run, devices: str | None = None) -> None:
     but one of those who do so at once."""
     check_resumable(run)
     _check_hosted(run.recipe_now.model_copy(update=wanted_change(run.path)))
-    chosen = choose_devices(devices)
+    chosen = choose_pool(devices)
     run.wait(5)  # its process has said that it ended, and is about to leave the queue
     _queue(run, chosen, again=True)
 
@@ -62,7 +62,7 @@ def queue_forgotten(run: Run, devices: str | None = None) -> bool:
     other."""
     if not run.was_made_only or waiting(run.path) is not None or run.locked():
         return False
-    _queue(run, choose_devices(devices))
+    _queue(run, choose_pool(devices))
     return True
 
 
@@ -104,8 +104,8 @@ def _check_hosted(recipe: Recipe) -> None:
         raise UserError(f"hosted demo: {most} runs train or wait already: try again when one has ended")
 
 
-def _queue(run: Run, devices: Sequence[Device], *, again: bool = False) -> None:
-    place = join(run.path, [device.key for device in devices], launched=True)
+def _queue(run: Run, devices: Sequence[str], *, again: bool = False) -> None:
+    place = join(run.path, devices, launched=True)
     try:
         if again:
             check_resumable(run)  # somebody else may have had it trained meanwhile

@@ -17,16 +17,19 @@ ENGINE_BYTES, USABLE = 1_200_000_000, 0.8
 HELD = 1.5
 
 
-def fitting_batch_size(recipe: Recipe, classes: int, *, most: int = LARGEST, available: int | None = None) -> int:
+def fitting_batch_size(
+    recipe: Recipe, classes: int, *, most: int = LARGEST, available: int | None = None, devices: int = 1
+) -> int:
     """The largest power of two up to `most` that should fit; 1 where even that is doubtful.
 
     Args:
         available: bytes; by default what the device has to give.
+        devices: alike, between which the batch is split: it is then a power of two for each, and at least 1.
     """
     once, each = training_bytes(recipe, classes)
     room = (available_bytes() if available is None else available) * USABLE
-    fitting = max(1, min(most, int((room - once) // each)))
-    return 1 << fitting.bit_length() - 1
+    fitting = max(1, min(most // devices, int((room - once) // each)))
+    return devices << fitting.bit_length() - 1
 
 
 def training_bytes(recipe: Recipe, classes: int) -> tuple[float, float]:

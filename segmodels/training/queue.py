@@ -1,5 +1,8 @@
 """The queue: one run a device at a time, in the order in which they came. Loads no Keras.
 
+A run may need several devices at once. It takes all of them in one go, so none waits for another while it has some; and
+from its turn on they are kept for it, so that runs which need but one of them cannot go before it for ever.
+
 Every run that trains or waits to train has a ticket, a small file in the home's `queue/`; their order is the line.
 Nobody serves it: each waiting process looks at the tickets before its own, under one lock, and takes a device when it
 is its turn. So there is no server that could be down, and no clock that could be wrong. Whether a ticket's process
@@ -11,11 +14,12 @@ whoever looks next starts it again in its old place (`launch.revive`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segmodels.device import split_key
 from segmodels.errors import UserError
 from segmodels.files import sweep
 from segmodels.training.tickets import Ticket, next_number, queue_folder, tickets, whole_line
@@ -211,7 +215,9 @@ def withdraw(run: Path) -> bool:
 
 def at_work() -> dict[str, str]:
     """The id of the run on each device that has one."""
-    return {ticket.device: Path(ticket.run).name for ticket in tickets() if ticket.device and ticket.alive}
+    return {
+        device: Path(ticket.run).name for ticket in tickets() if ticket.device and ticket.alive for device in ticket.has
+    }
 
 
 def ahead(devices: Sequence[str]) -> Place:
@@ -245,16 +251,22 @@ def _look(run: Path) -> Place | None:
 def _place(mine: Ticket, line: list[Ticket]) -> Place:
     """A ticket's place behind those that have a device and those that came before it."""
     having = [ticket for ticket in line if ticket.device is not None and ticket.alive]
-    taken = {ticket.device for ticket in having}
+    taken = {device for ticket in having for device in ticket.has}
     waiting = []
     for ticket in line:
         if ticket.order < mine.order and ticket.device is None and (ticket.starting or ticket.alive):
             waiting.append(ticket)
-            # Who came before has the first choice, and is about to take it.
-            taken |= {next((device for device in ticket.devices if device not in taken), None)}
-    if free := next((device for device in mine.devices if device not in taken), None):
+            # Who came before has the first choice, and is about to take it; or waits for some of several devices, of
+            # which the others are kept for it.
+            taken |= set(split_key(_free(ticket, taken) or ticket.devices[0])) if ticket.devices else set()
+    if (free := _free(mine, taken)) is not None:
         return Place(free)
-    having = [ticket for ticket in having if ticket.device in mine.devices]
-    waiting = [ticket for ticket in waiting if set(ticket.devices) & set(mine.devices)]
+    having = [ticket for ticket in having if ticket.has & mine.may_have]
+    waiting = [ticket for ticket in waiting if ticket.may_have & mine.may_have]
     last = waiting[-1:] or having
     return Place(None, len(having) + len(waiting), " or ".join(Path(ticket.run).name for ticket in last))
+
+
+def _free(ticket: Ticket, taken: Set[str]) -> str | None:
+    """The first key of a ticket of which no device is taken."""
+    return next((key for key in ticket.devices if taken.isdisjoint(split_key(key))), None)

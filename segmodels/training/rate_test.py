@@ -47,7 +47,7 @@ def rate_test(
         lowest: the first of them.
         highest: the last, up to 10; the test ends before it where the loss breaks.
         reporter: told how it goes; by default nobody.
-        devices: which it may use, as `choose_devices` reads it; the first that is free is taken.
+        devices: which it may use, as `choose_devices` reads it; one trains, the first that is free.
 
     Returns:
         `rates` and `losses` of the steps that were made, `smoothed`, a running mean of the losses corrected for its

@@ -20,21 +20,22 @@ from segmodels.training.memory import fitting_batch_size
 CHUNK = 64
 
 
-def settle(recipe: Recipe, train: Prepared, path: Path | None = None) -> Recipe:
+def settle(recipe: Recipe, train: Prepared, path: Path | None = None, *, devices: int = 1) -> Recipe:
     """The recipe with its precision, class weights and batch size as values.
 
     `class_weights` come from the masks to train on, with mean 1 over the classes that occur in them.
 
     Args:
         path: the file that keeps them, and from which they are taken where it is there.
+        devices: between which each batch is to be split.
 
     Raises:
         UserError: the file is damaged.
     """
     if path is None:
-        return recipe.model_copy(update=settled(recipe, train))
+        return recipe.model_copy(update=settled(recipe, train, devices))
     if not path.exists():
-        write_json(path, settled(recipe, train))
+        write_json(path, settled(recipe, train, devices))
     try:
         document = read_json(path)
         values = {name: document[name] for name in open_fields(recipe)}
@@ -56,7 +57,7 @@ def open_fields(recipe: Recipe) -> list[str]:
     return [name for name, is_open in left.items() if is_open]
 
 
-def settled(recipe: Recipe, train: Prepared) -> dict[str, Any]:
+def settled(recipe: Recipe, train: Prepared, devices: int = 1) -> dict[str, Any]:
     """Values for the fields that a recipe leaves open."""
     classes = len(train.dataset.classes)
     left = open_fields(recipe)
@@ -67,8 +68,8 @@ def settled(recipe: Recipe, train: Prepared) -> dict[str, Any]:
         weights = suggested_weights(count_pixels(train, classes), str(recipe.class_weights))
         document["class_weights"] = tuple(round(float(weight), 6) for weight in weights)
     if "batch_size" in left:
-        fitting = fitting_batch_size(recipe.model_copy(update=document), classes)
-        document["batch_size"] = min(fitting, len(train))
+        fitting = fitting_batch_size(recipe.model_copy(update=document), classes, devices=devices)
+        document["batch_size"] = min(fitting, len(train) // devices * devices or len(train))
     return document
 
 

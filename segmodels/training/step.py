@@ -19,6 +19,7 @@ from segmodels.training.losses.auxiliary import loss_of_heads
 
 if TYPE_CHECKING:
     from segmodels.training.adversarial import Adversary
+    from segmodels.training.parallel import Parallel
 
 #: A loss: of masks, what a network gives, and the maps beside the masks that it needs; a scalar.
 Objective = Callable[[Any, Any, tuple[Any, ...]], Any]
@@ -119,6 +120,7 @@ def make_step(
     *,
     averages: Averages | None = None,
     adversary: Adversary | None = None,
+    parallel: Parallel | None = None,
 ) -> Step:
     """The step of a recipe on the running backend, with an optimizer for what is trainable of the network.
 
@@ -127,9 +129,10 @@ def make_step(
         loss: of masks and logits; auxiliary heads get it with their weight.
         averages: where the mean of the weights is kept too.
         adversary: plays against the network.
+        parallel: the devices, where there are several; the network was made in their scope.
 
     Raises:
-        UserError: no training on this backend.
+        UserError: no training on this backend, or not on several devices.
     """
     from segmodels.training.optimizers import make_optimizer
 
@@ -141,8 +144,13 @@ def make_step(
         "xla": backend_name() == "jax" or recipe.xla == "on" or (recipe.xla == "auto" and device().xla),
         **({"adversary": adversary} if adversary else {}),
     }
-    kind = _step_type(adversarial=adversary is not None)
-    return kind(model, make_optimizer(recipe, model), objective, loss, **keywords)
+    if parallel is None:
+        return _step_type(adversarial=adversary is not None)(
+            model, make_optimizer(recipe, model), objective, loss, **keywords
+        )
+    kind = parallel.step_type(adversarial=adversary is not None)
+    with parallel.scope():
+        return kind(model, make_optimizer(recipe, model), objective, loss, **keywords, **parallel.keywords())
 
 
 def _step_type(*, adversarial: bool) -> type[Step]:

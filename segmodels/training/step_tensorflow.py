@@ -15,6 +15,9 @@ from segmodels.training.step import Result, Step, logits_of
 class TensorFlowStep(Step):
     """See `segmodels.training.step.Step`. The compiled functions read and write the variables themselves."""
 
+    #: How BatchNorm is computed, in this context.
+    batch_norm = staticmethod(fused_batch_norm)
+
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._train = tf.function(self._trained, jit_compile=self.xla, reduce_retracing=True, autograph=False)
@@ -30,8 +33,8 @@ class TensorFlowStep(Step):
 
     def _trained(self, images: Any, masks: Any, maps: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            with fused_batch_norm():
-                outputs = self.model(images, training=True)
+            with self.batch_norm():
+                outputs = self._whole(self.model(images, training=True))
             value = self.objective(masks, outputs, maps)
         self._learn(tape, value)
         return value, class_ids(logits_of(outputs))
@@ -39,7 +42,7 @@ class TensorFlowStep(Step):
     def _learn(self, tape: Any, value: Any) -> None:
         """Update the weights, and the means of them."""
         variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(value, variables), variables)
+        self.optimizer.apply(self._summed(tape.gradient(value, variables)), variables)
         if self.averages:
             means = [mean.value for mean in self.averages.variables]
             moved = self.averages.moved(means, [variable.value for variable in self.averages.averaged])
@@ -47,9 +50,17 @@ class TensorFlowStep(Step):
                 mean.assign(now)
 
     def _evaluated(self, images: Any, masks: Any, maps: Any) -> tuple[Any, Any]:
-        with fused_batch_norm():
-            logits = logits_of(self.model(images, training=False))
+        with self.batch_norm():
+            logits = logits_of(self._whole(self.model(images, training=False)))
         return self.loss(masks, logits, maps), class_ids(logits)
+
+    def _whole(self, outputs: Any) -> Any:
+        """What the network gives for the whole batch, where a device computes a part of it."""
+        return outputs
+
+    def _summed(self, gradients: list[Any]) -> list[Any]:
+        """The gradients of the whole batch, likewise."""
+        return gradients
 
     def store(self) -> None:
         """Nothing to do."""

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
+from segmodels.device import split_key
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, sweep, write_json
 from segmodels.home import home
@@ -38,8 +39,9 @@ class Ticket:
     Attributes:
         number: the name of its file; a run that comes later has a higher one.
         run: its directory.
-        devices: keys of those that it may use, in the order of its preference.
-        device: the one that it has; None while it waits.
+        devices: keys of those that it may use, in the order of its preference; one key may stand for several devices
+            that it has at once (`segmodels.device.choose_pool`).
+        device: the key that it has; None while it waits.
         launched: it has a process of its own, which others may start again; else it belongs to a terminal.
         arrived: its process has come as far as the line.
         starts: how often its process was started without arriving.
@@ -68,6 +70,16 @@ class Ticket:
     def order(self) -> Fraction:
         """Where it stands in the line: behind all with a lower one."""
         return Fraction(*(self.rank or (self.number, 1)))
+
+    @property
+    def has(self) -> frozenset[str]:
+        """The devices that it has."""
+        return frozenset(split_key(self.device)) if self.device else frozenset()
+
+    @property
+    def may_have(self) -> frozenset[str]:
+        """All devices of its keys."""
+        return frozenset(device for key in self.devices for device in split_key(key))
 
     @property
     def path(self) -> Path:

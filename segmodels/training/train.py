@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from segmodels.device import Device, choose_for_this_process, claim, device
-from segmodels.errors import UserError
+from segmodels.device import Device, choose_pool_for_this_process, claim_all, device
+from segmodels.errors import LostHost, UserError
 from segmodels.files import whole
 from segmodels.recipe import Recipe
 from segmodels.training import queue
+from segmodels.training.follow import LOST_HOST, lost_host, send_run
+from segmodels.training.hosts import NUMBER, hosts
+from segmodels.training.parallel import make_parallel
 from segmodels.training.preflight import check
 from segmodels.training.reporter import Log, Reporter
 from segmodels.training.runs import ENDED_BY, NOT_WAITING, Run, check_resumable, find_run, is_run, whereabouts
@@ -43,14 +46,20 @@ def train(
             `Run.create` and not started yet is taken as it is.
         resume: a run, its id or its directory, to go on with from where it was saved last.
         reporter: told how it goes; by default nobody.
-        devices: which it may use, as `choose_devices` reads it; the first that is free is taken.
+        devices: which it may use, as `choose_pool` reads it; the first that is free is taken, or several together.
+
+    Where the environment names several hosts (`segmodels.training.hosts`), this is for the first of them; the others
+    `follow` it.
 
     Raises:
         UserError: a device that is not there, a run that another process trains; data or weights that are missing, a
             loss that is not a number, too little memory: then the run's state is "failed" and its `status.json` has
             the reason.
     """
-    pool = [each.key for each in choose_for_this_process(devices)]
+    others = hosts()
+    if others and not others.leads:
+        raise UserError(f"{NUMBER}={others.number}: the first host has the run; this one follows it")
+    pool = choose_pool_for_this_process(devices)
     run = _run_for(recipe, run_dir, resume)
     told = reporter or Reporter()
     if not _standard_error_is(run.path / "log.txt"):
@@ -63,13 +72,18 @@ def train(
         claimed = held.enter_context(_turn(run, pool, wanted, told))
         if claimed is None:
             return run
-        with _Status(run, Usage(claimed.key if claimed.kind == "gpu" else None)) as status:
+        with _Status(run, Usage([each.key for each in claimed if each.kind == "gpu"])) as status:
             from segmodels.training.trainer import Interrupted, Trainer  # loads Keras: only now, with a device held
 
-            status.update(device=_device(), backend=_versions())
-            told.note(f"{run.id} on {status.fields['device']}, {status.fields['backend']}")
             trainer = None
             try:
+                if others:
+                    status.update(phase=f"waiting for {others.count - 1} other hosts at {others.address}")
+                parallel = make_parallel(claimed, others)
+                status.update(device=_device(len(claimed)), backend=_versions(), parallel=None)
+                told.note(f"{run.id} on {status.fields['device']}, {status.fields['backend']}")
+                if others:
+                    send_run(parallel, run, going_on)
                 trainer = Trainer(
                     run.recipe,
                     run,
@@ -77,6 +91,7 @@ def train(
                     wanted=wanted,
                     reporter=told,
                     resume=going_on,
+                    parallel=parallel,
                 )
                 trainer.fit()
                 status.end("finished")
@@ -87,6 +102,9 @@ def train(
                 status.end("failed", error=str(error))
                 raise
             except Exception as error:
+                if others and lost_host(error):
+                    status.end("interrupted", error=LOST_HOST)
+                    raise LostHost(f"{LOST_HOST}: start it anew on all, here with --resume {run.id}") from None
                 if not out_of_memory(error):
                     status.end("failed", error=f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
                     raise
@@ -122,8 +140,8 @@ def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Pa
 
 
 @contextlib.contextmanager
-def _turn(run: Run, pool: list[str], wanted: Callable[[], str | None], told: Reporter) -> Iterator[Device | None]:
-    """Wait in the queue for a device of the pool and make it this process's own for the block; None where the run was
+def _turn(run: Run, pool: list[str], wanted: Callable[[], str | None], told: Reporter) -> Iterator[list[Device] | None]:
+    """Wait in the queue for a key of the pool and make its devices this process's own for the block; None where the run was
     asked to wait no longer, which its status then says."""
 
     def waits(place: queue.Place) -> None:
@@ -145,7 +163,7 @@ def _turn(run: Run, pool: list[str], wanted: Callable[[], str | None], told: Rep
             yield None
             return
         try:
-            claimed = claim(turn.device)
+            claimed = claim_all(turn.device)
         except UserError as error:
             run.write_status(state="failed", error=str(error), phase="failed", **NOT_WAITING)
             raise
@@ -237,10 +255,11 @@ def _standard_error_is(path: Path) -> bool:
         return False
 
 
-def _device() -> str:
-    """The device of the engine that is loaded now."""
+def _device(count: int) -> str:
+    """The device of the engine that is loaded now, and how many there are like it."""
     found, kind = device(), "gpu" if _on_gpu() else "cpu"
-    return str(found) if found.kind == kind else kind
+    name = str(found) if found.kind == kind else kind
+    return name if count == 1 else f"{count} x {name}"
 
 
 def _on_gpu() -> bool:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from segmodels.backend import ops
+from segmodels.data.dataset import Dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.confusion import ConfusionMatrix
+from segmodels.files import write_json
 from segmodels.recipe import Recipe
 from segmodels.training.adversarial import make_adversary
 from segmodels.training.averages import Averages
-from segmodels.training.changes import WANTED, changes_of, in_force, take_change
+from segmodels.training.changes import WANTED, Change, changes_of, in_force, take_change
 from segmodels.training.networks import begin_with, build_networks, freeze, spec_of
+from segmodels.training.parallel import Parallel
 from segmodels.training.records import (
     Samples,
     append_confusion,
@@ -29,10 +33,11 @@ from segmodels.training.records import (
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from segmodels.training.schedule import learning_rate, plateaus
+from segmodels.training.settle import open_fields
 from segmodels.training.start import kept_start
 from segmodels.training.state import Position, drop_previous, load_state, save_state
 from segmodels.training.step import Result, Step, make_step
-from segmodels.training.training_set import in_kept_split, training_set, validation_set
+from segmodels.training.training_set import TrainingSet, in_kept_split, training_set, validation_set
 from segmodels.training.validation import Validated, keep_best, validate
 
 #: Seconds between two saves of `last/` within an epoch: what a killed process loses at most.
@@ -65,6 +70,8 @@ class Trainer:
         wanted: returns "stop", "pause" or "signal" once the training shall end, else None; asked after every step.
         reporter: told how it goes.
         resume: go on from the run's `last/`.
+        parallel: the devices, where there are several. On several hosts each has a trainer of its own, all do the same
+            at every step, and what is asked for from outside is what the first of them is asked for.
     """
 
     def __init__(
@@ -76,7 +83,9 @@ class Trainer:
         wanted: Callable[[], str | None],
         reporter: Reporter,
         resume: bool = False,
+        parallel: Parallel | None = None,
     ) -> None:
+        self.parallel = parallel
         self.recipe, self.run, self.update, self.wanted, self.reporter = recipe, run, update, wanted, reporter
         self.step: Step
         self.deferred: str | None = None  # a request to stop that the first validation comes before
@@ -92,6 +101,10 @@ class Trainer:
             precision=self.recipe.precision,
             xla=self.step.xla,
         )
+        if parallel:
+            said = parallel.describe(self.loader.batch_size)
+            update(parallel=said)
+            reporter.note(said)
         for note in keep_rows(run, self.position.epoch, self.position.step):
             reporter.note(note)
         self.step_seconds: list[float] = []
@@ -127,7 +140,7 @@ class Trainer:
     def _take_change(self) -> None:
         """Learn from here on as somebody asked for meanwhile."""
         place = self.position.epoch, self.position.step
-        changes = take_change(self.run.path, place)
+        changes = self._agreed_changes(take_change(self.run.path, place))
         if changes is None:
             return
         self.changes = changes
@@ -138,6 +151,19 @@ class Trainer:
         self.reporter.note(f"changed from epoch {place[0] + 1}, step {place[1] + 1} on: {said or 'nothing'}")
         self.spec = spec_of(in_force(self.recipe, changes), self.labels)
         self.update(epochs=self.epochs)
+
+    def _agreed_changes(self, changes: list[Change] | None) -> list[Change] | None:
+        if self.parallel is None:
+            return changes
+        said = self.parallel.agreed([vars(change) for change in changes] if changes is not None else None)
+        return None if said is None else [Change(**change) for change in said]
+
+    def _asked(self) -> tuple[bool, str | None]:
+        """Whether a change is asked for, and why to end, if that is."""
+        changed, reason = (self.run.path / WANTED).exists(), self.deferred or self.wanted()
+        if self.parallel:
+            changed, reason = self.parallel.agreed([changed, reason])
+        return changed, reason
 
     def _has_stalled(self) -> bool:
         """Whether so many epochs brought nothing better that the run is to end; frozen ones do not count, nor those
@@ -153,7 +179,7 @@ class Trainer:
         dataset = in_kept_split(self.recipe, self.run.path / "split.json")
         self.labels = dataset.classes
         self.validation = validation_set(self.recipe, dataset, self._progress)
-        learned = training_set(self.recipe, dataset, self._progress, settled=self.run.path / "settled.json")
+        learned = self._training_set(dataset)
         self.recipe, self.train, self.loss, self.loader = learned.recipe, learned.data, learned.loss, learned.loader
         for data in (self.train, self.validation):
             for skipped in data.skipped:
@@ -166,8 +192,32 @@ class Trainer:
                 "one update; lower it, or train longer"
             )
 
+    def _training_set(self, dataset: Dataset) -> TrainingSet:
+        """What is left open is settled on the first host, were another's memory larger."""
+        path, parallel = self.run.path / "settled.json", self.parallel
+        devices = parallel.devices if parallel else 1
+        learned = training_set(self.recipe, dataset, self._progress, settled=path, devices=devices)
+        if parallel is None:
+            return learned
+        ours = learned.recipe.model_dump(mode="json")
+        if (said := parallel.agreed(ours)) != ours:
+            write_json(path, {name: said[name] for name in open_fields(self.recipe)})
+            learned = training_set(self.recipe, dataset, self._progress, settled=path, devices=devices)
+        parallel.check_batch(learned.loader.batch_size, len(learned.data))
+        found = [learned.data.fingerprint, self.validation.fingerprint]
+        if parallel.agreed(found) != found:
+            raise UserError(f"the pictures of {self.recipe.data} here are not those of the first host: copy them")
+        return learned
+
     def _build(self, resume: bool) -> None:
         self.update(phase="building the network")
+        with self.parallel.scope() if self.parallel else nullcontext():
+            self._build_networks(resume)
+        self.samples = Samples(self.run, self.validation)
+        self.spec = spec_of(in_force(self.recipe, self.changes), self.labels)
+        self.update(parameters=self.model.count_params())
+
+    def _build_networks(self, resume: bool) -> None:
         self.model, self.whole = build_networks(self.recipe, self.train, resume=resume)
         recipe = self.recipe
         if recipe.start_from and not resume:
@@ -182,9 +232,6 @@ class Trainer:
             self.step.load()
         else:
             self.step = self._make_step(frozen=recipe.freeze_epochs > 0)
-        self.samples = Samples(self.run, self.validation)
-        self.spec = spec_of(in_force(recipe, self.changes), self.labels)
-        self.update(parameters=self.model.count_params())
 
     def _stand_at(self, position: Position) -> list[Any]:
         """Be where a saved run was; returns the variables that its state fills."""
@@ -205,7 +252,14 @@ class Trainer:
         """The compiled step for what is to learn now: all, or what stands on a frozen backbone."""
         freeze(self.whole, frozen)
         self.warm = False
-        return make_step(self.whole, self.loss, self.recipe, averages=self.averages, adversary=self.adversary)
+        return make_step(
+            self.whole,
+            self.loss,
+            self.recipe,
+            averages=self.averages,
+            adversary=self.adversary,
+            parallel=self.parallel,
+        )
 
     def _train_epoch(self, epoch: int) -> ConfusionMatrix:
         position = self.position
@@ -224,7 +278,7 @@ class Trainer:
                 if pending is not None:
                     self._record(epoch, pending, confusion)
                 pending = _Pending(step, masks, result, rate)
-                changed, reason = (self.run.path / WANTED).exists(), self.deferred or self.wanted()
+                changed, reason = self._asked()
                 due = time.monotonic() - self.saved > SAVE_EVERY
                 if changed or reason or due:
                     self._record(epoch, pending, confusion)
@@ -384,7 +438,7 @@ class Trainer:
     def _ask_validating(self) -> None:
         """End a validation, which a resumed run begins again; but a stopped run leaves a checkpoint, and where there is
         none yet, the validation first makes it."""
-        if not self.deferred and (reason := self.wanted()):
+        if not self.deferred and (reason := self._asked()[1]):
             if reason != "stop" or self.run.has_best:
                 raise Interrupted(reason)
             self.deferred = reason

@@ -39,14 +39,17 @@ class TrainingSet:
     loader: Loader
 
 
-def training_set(recipe: Recipe, dataset: Dataset, progress: Progress, *, settled: Path | None = None) -> TrainingSet:
+def training_set(
+    recipe: Recipe, dataset: Dataset, progress: Progress, *, settled: Path | None = None, devices: int = 1
+) -> TrainingSet:
     """Prepare the pictures to train on, settle what the recipe leaves open, and make the loss and the loader.
 
     Args:
         settled: the file that keeps what is settled, and is read where it is there; none by default.
+        devices: between which each batch is split.
     """
     data = prepare(dataset, "train", recipe.image_size, tiling=recipe.tiling, limit=recipe.limit, progress=progress)
-    recipe = settle(recipe, data, settled)
+    recipe = settle(recipe, data, settled, devices=devices)
     assert isinstance(recipe.batch_size, int)
     assert not isinstance(recipe.class_weights, str)
     loss = make_loss(recipe.loss, recipe.class_weights, background=dataset.background)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ class Usage:
     """Figures of this process, for its heartbeat.
 
     Args:
-        card: the uuid of the GPU that it trains on; None on a CPU.
+        cards: the uuids of the GPUs that it trains on; none on a CPU. Their memory and energy are summed.
     """
 
-    def __init__(self, card: str | None) -> None:
-        self.card = card
+    def __init__(self, cards: Sequence[str]) -> None:
+        self.cards = cards
         self.peak = 0
         self.energy: float | None = None
         self.asked, self.found = 0.0, {}  # type: ignore[var-annotated]
@@ -33,14 +34,25 @@ class Usage:
             self.peak = max(self.peak, own)
             fields = {"memory_bytes": own, "peak_memory_bytes": self.peak}
         now = time.monotonic()
-        if self.card and now - self.asked >= ASK_EVERY:
+        if self.cards and now - self.asked >= ASK_EVERY:
             before, self.asked = self.asked, now
-            load = nvidia.load(self.card)
-            self.found = {"gpu_use": load.use, "gpu_memory_bytes": load.memory} if load else {}
-            if load and load.watts is not None:
-                self.energy = (self.energy or 0.0) + (load.watts * (now - before) if before else 0.0)
+            loads = [load for card in self.cards if (load := nvidia.load(card))]
+            self.found = _together(loads)
+            if watts := [load.watts for load in loads if load.watts is not None]:
+                self.energy = (self.energy or 0.0) + (sum(watts) * (now - before) if before else 0.0)
         fields |= self.found
         return fields if self.energy is None else {**fields, "energy_joules": round(self.energy)}
+
+
+def _together(loads: Sequence[nvidia.Load]) -> dict[str, Any]:
+    """The mean use and all the memory of GPUs, None of what not all of them tell."""
+    if not loads:
+        return {}
+    use, memory = [load.use for load in loads], [load.memory for load in loads]
+    return {
+        "gpu_use": None if None in use else sum(filter(None, use)) / len(loads),
+        "gpu_memory_bytes": None if None in memory else sum(filter(None, memory)),
+    }
 
 
 def own_bytes(process: str = "self") -> int:

@@ -55,7 +55,7 @@ def conduct(
     What failed before is tried again. Runs of it that wait or train when it is stopped are paused.
 
     Args:
-        devices: which its runs may use, as `choose_devices` reads it.
+        devices: which its runs may use, as `choose_pool` reads it.
         take_finished: whether weights of the same training that are on the Hub are taken instead of training.
         stop: asked every second.
 
