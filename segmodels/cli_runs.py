@@ -42,8 +42,8 @@ def add_devices(verb: argparse.ArgumentParser) -> None:
     """The option `--devices` of what trains."""
     verb.add_argument(
         "--devices", metavar="all|N,...|any|cpu",
-        help="all GPUs or several, by their numbers of `devices`, train the run together; one trains it alone; any is the "
-        "first that is free (the default; the CPU where there is no GPU); a run waits while they train another",
+        help="all GPUs or several, by their numbers of `devices`, train the run together; one trains it alone; any is "
+        "the first that is free (the default; the CPU where there is no GPU); a run waits while they train another",
     )  # fmt: skip
 
 

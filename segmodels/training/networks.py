@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from segmodels.backend import backend_name, clear, keras
@@ -13,16 +14,22 @@ from segmodels.hub.checkpoint import ArchitectureSpec, ClassSpec, Spec, input_sp
 from segmodels.models.architectures import NAMED_WEIGHTS, published
 from segmodels.models.build import build
 from segmodels.recipe import Recipe
+from segmodels.training.parallel import Parallel
 from segmodels.training.preflight import check_start
 
 
-def build_networks(recipe: Recipe, train: Prepared, *, resume: bool = False) -> tuple[keras.Model, keras.Model]:
+def build_networks(
+    recipe: Recipe, train: Prepared, *, resume: bool = False, parallel: Parallel | None = None
+) -> tuple[keras.Model, keras.Model]:
     """The network to keep, and the one to train: the same layers and weights, and the auxiliary heads.
 
     Where there are no auxiliary heads, both are one. With `resume` the weights are random: a state is read into them.
     So they are where the recipe starts from a checkpoint, until `begin_with`.
+
+    Args:
+        parallel: the devices that have the variables, where there are several.
     """
-    clear()
+    clear()  # outside of their scope, which would be forgotten too
     keras.utils.set_random_seed(recipe.seed)
     if recipe.deterministic and backend_name() == "tensorflow":
         import tensorflow as tf
@@ -31,15 +38,16 @@ def build_networks(recipe: Recipe, train: Prepared, *, resume: bool = False) -> 
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
     try:
-        whole = build(
-            recipe.architecture,
-            classes=len(train.dataset.classes),
-            backbone=recipe.backbone,
-            weights="none" if resume or recipe.start_from else recipe.weights or "none",
-            norm_momentum=recipe.norm_momentum,
-            auxiliary=True,
-            **recipe.options,
-        )
+        with parallel.scope() if parallel else nullcontext():
+            whole = build(
+                recipe.architecture,
+                classes=len(train.dataset.classes),
+                backbone=recipe.backbone,
+                weights="none" if resume or recipe.start_from else recipe.weights or "none",
+                norm_momentum=recipe.norm_momentum,
+                auxiliary=True,
+                **recipe.options,
+            )
     finally:
         keras.config.set_dtype_policy(policy)
     model = keras.Model(whole.inputs, whole.output["logits"], name=whole.name)

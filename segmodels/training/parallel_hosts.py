@@ -51,7 +51,7 @@ class JoinedHosts(ShardedDevices):
 
     def send_run(self, folder: Path, *, resume: bool) -> None:
         """On the first host: send its run to the others, and whether it goes on from its `last/`."""
-        contents = {}
+        contents: dict[str, bytes] = {}
         for name in SENT:
             path = whole(folder / name)
             files = [path] if path.is_file() else sorted(path.rglob("*"))
@@ -112,9 +112,9 @@ def join(hosts: Hosts, devices: Sequence[Device]) -> JoinedHosts:
 
 def is_loss(error: Exception) -> bool:
     """Whether an error of JAX means that another host is gone, and not that something is wrong here."""
-    text = str(error)
-    words = ("Gloo", "gloo", "Connection reset", "Connection closed", "Socket closed", "UNAVAILABLE", "DEADLINE_EXCEEDED",
-             "NCCL", "coordination service", "heartbeat")  # fmt: skip
+    text = str(error).lower()
+    words = ("gloo", "connection reset", "connection closed", "socket closed", "unavailable", "deadline_exceeded",
+             "nccl", "coordination service", "heartbeat")  # fmt: skip
     return type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError", "ValueError") and any(
         word in text for word in words
     )

@@ -141,8 +141,8 @@ def _run_for(recipe: Recipe | None, run_dir: str | Path | None, resume: str | Pa
 
 @contextlib.contextmanager
 def _turn(run: Run, pool: list[str], wanted: Callable[[], str | None], told: Reporter) -> Iterator[list[Device] | None]:
-    """Wait in the queue for a key of the pool and make its devices this process's own for the block; None where the run was
-    asked to wait no longer, which its status then says."""
+    """Wait in the queue for a key of the pool and make its devices this process's own for the block; None where the run
+    was asked to wait no longer, which its status then says."""
 
     def waits(place: queue.Place) -> None:
         run.write_status(state="queued", **place.status, **whereabouts())

@@ -211,27 +211,24 @@ class Trainer:
 
     def _build(self, resume: bool) -> None:
         self.update(phase="building the network")
-        with self.parallel.scope() if self.parallel else nullcontext():
-            self._build_networks(resume)
-        self.samples = Samples(self.run, self.validation)
-        self.spec = spec_of(in_force(self.recipe, self.changes), self.labels)
-        self.update(parameters=self.model.count_params())
-
-    def _build_networks(self, resume: bool) -> None:
-        self.model, self.whole = build_networks(self.recipe, self.train, resume=resume)
+        self.model, self.whole = build_networks(self.recipe, self.train, resume=resume, parallel=self.parallel)
         recipe = self.recipe
         if recipe.start_from and not resume:
             start = kept_start(self.run, recipe.start_from)
             if anew := begin_with(self.model, recipe, start, self.labels):
                 self.reporter.note(f"the classes are not those of {recipe.start_from}: {', '.join(anew)} begin anew")
-        self.averages = Averages(self.whole, recipe.ema, recipe.accumulation) if recipe.ema else None
-        self.adversary = make_adversary(recipe, len(self.labels)) if recipe.adversarial_weight else None
+        with self.parallel.scope() if self.parallel else nullcontext():
+            self.averages = Averages(self.whole, recipe.ema, recipe.accumulation) if recipe.ema else None
+            self.adversary = make_adversary(recipe, len(self.labels)) if recipe.adversarial_weight else None
         self.position = Position(recipe=self.run.recipe.model_dump(mode="json"))
         if resume:
             load_state(self.run.last, self._stand_at, self.reporter.note)
             self.step.load()
         else:
             self.step = self._make_step(frozen=recipe.freeze_epochs > 0)
+        self.samples = Samples(self.run, self.validation)
+        self.spec = spec_of(in_force(recipe, self.changes), self.labels)
+        self.update(parameters=self.model.count_params())
 
     def _stand_at(self, position: Position) -> list[Any]:
         """Be where a saved run was; returns the variables that its state fills."""
