@@ -7,7 +7,10 @@ the run: it sends the others what they need of its directory, and what it was as
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -99,7 +102,8 @@ def join(hosts: Hosts, devices: Sequence[Device]) -> JoinedHosts:
             heartbeat_timeout_seconds=LOST,
             shutdown_timeout_seconds=LOST,
         )
-        count = jax.device_count()
+        with _standard_output_as_error():  # Gloo tells there who has come
+            count = jax.device_count()
     except Exception as error:
         raise UserError(
             f"the {hosts.count} hosts of this training did not find each other at {hosts.address}: "
@@ -108,6 +112,19 @@ def join(hosts: Hosts, devices: Sequence[Device]) -> JoinedHosts:
     if count != hosts.count * len(devices):
         raise UserError(f"the hosts have {count} devices, and this one {len(devices)}: give each as many as the others")
     return JoinedHosts()
+
+
+@contextmanager
+def _standard_output_as_error() -> Iterator[None]:
+    """Have what C++ code writes to standard output, which may be a JSON document, go to standard error meanwhile."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def is_loss(error: Exception) -> bool:
