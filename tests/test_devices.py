@@ -14,7 +14,15 @@ import pytest
 
 from segmodels import nvidia
 from segmodels.cli import main
-from segmodels.device import choose_devices, choose_for_this_process, claim, devices, known_devices
+from segmodels.device import (
+    choose_devices,
+    choose_for_this_process,
+    choose_pool,
+    claim,
+    claim_all,
+    devices,
+    known_devices,
+)
 from segmodels.engines import chosen_engine
 from segmodels.errors import UserError
 from segmodels.recipe import Recipe
@@ -154,13 +162,37 @@ def test_numbers_count_within_what_cuda_shows(
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [(None, [0, 1]), ("all", [0, 1]), ("1", [1]), ("1,0", [1, 0]), ("0, 0", [0]), ("cpu", [None])],
+    [
+        (None, [0, 1]),
+        ("any", [0, 1]),
+        ("all", [0, 1]),
+        ("1", [1]),
+        ("1,0", [1, 0]),
+        ("0, 0", [0]),
+        ("cpu", [None]),
+    ],
 )
-def test_a_choice_is_a_pool_in_its_order(
+def test_a_choice_is_of_devices_in_its_order(
     driver: Driver, cuda: None, text: str | None, expected: list[int | None]
 ) -> None:
     driver(A100, T4)
-    assert [found.number for found in choose_devices(text)] == expected
+    found = choose_devices(text)
+    assert [each.number for each in found] == expected
+    keys = [each.key for each in found]
+    assert choose_pool(text) == (keys if text in (None, "any") else [",".join(keys)])
+
+
+def test_several_cards_are_claimed_at_once(driver: Driver, cuda: None, environment: None) -> None:
+    driver(A100, T4, SHARED)
+    (key,) = choose_pool("2,0")
+    assert [(found.name, found.number) for found in claim_all(key)] == [
+        ("NVIDIA GB10", 0),
+        ("NVIDIA A100-SXM4-40GB", 1),
+    ]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == key
+    assert [found.name for found in devices()] == ["NVIDIA GB10", "NVIDIA A100-SXM4-40GB"]
+    with pytest.raises(UserError, match=r"GPU-gone .* not here"):
+        claim_all(f"{key},GPU-gone")
 
 
 @pytest.mark.parametrize(
@@ -291,8 +323,8 @@ def test_an_engine_that_is_loaded_keeps_its_device(
     assert [found.number for found in choose_for_this_process(None)] == [0, 1]
     monkeypatch.setitem(sys.modules, "jax", types.ModuleType("jax"))
     assert [found.number for found in choose_for_this_process(None)] == [0]
-    assert [found.number for found in choose_for_this_process("1,0")] == [0]
-    for text in ("1", "cpu"):
+    assert [found.number for found in choose_for_this_process("any")] == [0]
+    for text in ("1", "cpu", "1,0", "all"):
         with pytest.raises(UserError, match="start a new process"):
             choose_for_this_process(text)
 
@@ -329,7 +361,7 @@ def test_the_verb_says_what_there_is(driver: Driver, cuda: None, home: Path, pyt
 def test_two_cards_train_two_runs_and_a_third_waits(driver: Driver, cuda: None, stand_ins: None) -> None:
     driver(A100, T4)
     recipe = Recipe(data="toy-pets")
-    runs: list[Run] = [launch(recipe, devices) for devices in ("1", None, "1", "all")]
+    runs: list[Run] = [launch(recipe, devices) for devices in ("1", None, "1", "any")]
     wait(lambda: [run.state for run in runs] == ["running", "running", "queued", "queued"])
     wait(lambda: [run.status().get("waiting_for") for run in runs] == [None, None, runs[0].id, runs[2].id])
     go(runs[1])

@@ -69,7 +69,9 @@ def test_two_devices_learn_what_one_learns_and_go_on_for_each_other(trained: Cal
 
 @pytest.mark.slow
 def test_the_curves_stay_together_for_100_steps(trained: Callable) -> None:
-    found = trained("one", "two", epochs=25)
+    """At a rate at which rounding does not grow: at 0.003 the pictures of a batch in another order, on one device, lead
+    as far away as another device does."""
+    found = trained("one", "two", epochs=25, learning_rate=0.0005)
     assert len(found["two"]["losses"]) == 100
     same(found["one"], found["two"])
 
@@ -101,7 +103,7 @@ def test_all_devices_on_the_command_line(python: Callable, home: Path) -> None:
     assert status["device"].startswith("2 x ")
     assert status["parallel"] in Run(json.loads(done.stdout)["path"]).log(20)
     for more, expected in (
-        (("0,1", "--batch-size", "5"), "a batch of 5 pictures cannot be split evenly over 2 devices: use batch_size 4 or 6"),
+        (("0,1", "--batch-size", "5"), "5 pictures cannot be split evenly over 2 devices: use batch_size 4 or 6"),
         (("0,1,2", "--batch-size", "6"), "devices 0,1,2: there is no '2': write all, any, cpu, or of 0 ("),
     ):  # fmt: skip
         wrong = train(*more)

@@ -271,6 +271,57 @@ def test_nobody_is_passed_whoever_looks_first(home: Path, monkeypatch: pytest.Mo
             line.remove(chance.choice([ticket for ticket in line if ticket.device]))
 
 
+def test_a_run_takes_several_devices_in_one_go_and_they_are_kept_for_it(home: Path) -> None:
+    runs = {name: Run.create(RECIPE, home / "runs" / name) for name in "ABCD"}
+    with ExitStack() as held:
+
+        def takes(name: str, *devices: str) -> str | None:
+            held.enter_context(runs[name].lock())
+            turn = queue.turn(runs[name].path, devices, wanted=lambda: None, waits=lambda _: None)
+            return held.enter_context(turn).device
+
+        assert takes("A", "one") == "one"
+        assert queue.join(runs["B"].path, ["one,two"], launched=True) == queue.Place(None, 1, "A")
+        assert queue.ahead(["two"]) == queue.Place(None, 1, "B"), "free, but kept"
+        assert queue.ahead(["two", "three"]) == queue.Place("three")
+        queue.leave(runs["A"].path)
+        assert takes("B", "one,two") == "one,two"
+        assert queue.at_work() == {"one": "B", "two": "B"}
+        assert queue.join(runs["C"].path, ["two,three"], launched=True) == queue.Place(None, 1, "B")
+        assert queue.ahead(["one"]).waits_for == "B"
+        assert queue.ahead(["three"]).waits_for == "C"
+        queue.leave(runs["B"].path)
+        assert queue.ahead(["one"]) == queue.Place("one")
+
+
+def test_runs_on_several_devices_never_wait_for_each_other(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random lines of runs on one, on several and on any of the devices, looked at in random order: no device has two
+    runs, the first of those that wait is never passed, and the line comes to its end."""
+    monkeypatch.setattr(Ticket, "alive", property(lambda _: True))
+    chance = random.Random(1)
+    devices = ("one", "two", "three")
+    for _ in range(200):
+        pools = []
+        for _ in range(chance.randint(1, 7)):
+            some = chance.sample(devices, chance.randint(1, 3))
+            pools.append(chance.choice([(",".join(some),), tuple(some)]))
+        line = [Ticket(number, f"/{number}", pool) for number, pool in enumerate(pools)]
+        while line:
+            for index in chance.sample(range(len(line)), len(line)) * 2:
+                mine = line[index]
+                if mine.device is None and (key := queue._place(mine, line).device):
+                    assert key in mine.devices
+                    others = frozenset().union(*(ticket.has for ticket in line))
+                    line[index] = replace(mine, device=key)
+                    assert not others & line[index].has, "each device has one run"
+                    for earlier in line[:index]:
+                        if earlier.device is None and len(earlier.devices) == 1:
+                            assert not earlier.may_have & line[index].has, "what it needs is kept for it"
+            working = [ticket for ticket in line if ticket.device]
+            assert working, "somebody always trains"
+            line.remove(chance.choice(working))
+
+
 def test_damaged_tickets_and_runs_that_are_gone_hold_up_nobody(home: Path) -> None:
     queue_folder().mkdir(parents=True)
     for number, text in enumerate(
