@@ -9,9 +9,9 @@ import shlex
 import time
 
 import streamlit as st
-from segmodels.hub.finished.settings import hub_repository
 
 from segmodels.data.disk import megabytes
+from segmodels.hub.finished.settings import hub_repository
 from segmodels.recipe import Recipe
 from ui.frame import in_place, plain
 from ui.train_links import WATCH, show_part

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+
 from segmodels.hub.finished.outbox import Waiting, waiting
 from segmodels.hub.finished.settings import VARIABLE, hub_repository, set_hub_repository
-
 from segmodels.hub.names import parse_model
 from ui.frame import in_place, plain
 from ui.models_work import begin, problem_view, taken_token, token_field, told, work, work_view

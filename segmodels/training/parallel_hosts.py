@@ -6,6 +6,7 @@ the run: it sends the others what they need of its directory, and what it was as
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
@@ -102,8 +103,7 @@ def join(hosts: Hosts, devices: Sequence[Device]) -> JoinedHosts:
             heartbeat_timeout_seconds=LOST,
             shutdown_timeout_seconds=LOST,
         )
-        with _standard_output_as_error():  # Gloo tells there who has come
-            count = jax.device_count()
+        count = jax.device_count()
     except Exception as error:
         raise UserError(
             f"the {hosts.count} hosts of this training did not find each other at {hosts.address}: "
@@ -111,18 +111,26 @@ def join(hosts: Hosts, devices: Sequence[Device]) -> JoinedHosts:
         ) from None
     if count != hosts.count * len(devices):
         raise UserError(f"the hosts have {count} devices, and this one {len(devices)}: give each as many as the others")
-    return JoinedHosts()
+    joined = JoinedHosts()
+    with _standard_output_as_error():  # Gloo tells there who has come
+        joined.agreed(None)
+    return joined
 
 
 @contextmanager
 def _standard_output_as_error() -> Iterator[None]:
     """Have what C++ code writes to standard output, which may be a JSON document, go to standard error meanwhile."""
     sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of them is closed
+        yield
+        return
     try:
         yield
     finally:
+        ctypes.CDLL(None).fflush(None)  # C++ keeps back what it writes to a pipe
         os.dup2(kept, 1)
         os.close(kept)
 
