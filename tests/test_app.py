@@ -346,16 +346,28 @@ def test_of_several_gpus_a_run_is_given_those_chosen(home: Path, monkeypatch: py
     first = Run.create(Recipe(data="toy-pets"), home / "runs" / "first")
     with first.lock(), queue.turn(first.path, ["GPU-1"], wanted=lambda: None, waits=lambda _: None):
         app = opened("2_Train", part="New run")
+        ways = widget(app.radio, "Devices")
+        assert ways.options == ["The first that is free", "All together", "Some"]
+        assert "A new run waits" not in texts(app)
+        widget(app.button, "Start training").click().run()
+
+        def chosen(way: str) -> AppTest:
+            return widget(opened("2_Train", part="New run").radio, "Devices").set_value(way).run()
+
+        app = chosen("All together")
+        assert "A new run waits until first has ended" in texts(app)
+        widget(app.button, "Start training").click().run()
+        app = chosen("Some")
         box = widget(app.multiselect, "GPUs")
         assert box.options == ["0: Card 0, 16 GB", "1: Card 1, 16 GB", "2: Card 2, 16 GB"]
-        assert "A new run waits" not in texts(app)
-        widget(app.button, "Start training").click().run()
-        app = widget(opened("2_Train", part="New run").multiselect, "GPUs").set_value([1]).run()
+        app = box.set_value([1]).run()
         assert "A new run waits until first has ended" in texts(app)
         app = widget(app.multiselect, "GPUs").set_value([1, 2]).run()
+        assert "A new run waits until first has ended" in texts(app), "it needs both"
+        app = widget(app.multiselect, "GPUs").set_value([0, 2]).run()
         assert "A new run waits" not in texts(app)
         widget(app.button, "Start training").click().run()
-    assert asked == [None, "1,2"]
+    assert asked == [None, "all", "0,2"]
 
 
 def test_predict_shows_mask_and_overlay_of_an_upload(trained: Run) -> None:

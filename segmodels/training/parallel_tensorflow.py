@@ -64,9 +64,6 @@ class MirroredStep(TensorFlowStep):
     Never compiled with XLA, which knows one device at a time.
     """
 
-    #: Keras' own, which adds up over all devices; the other kernel is for one, and for one thread at a time.
-    batch_norm = staticmethod(nullcontext)  # type: ignore[assignment]
-
     def __init__(self, *arguments: Any, strategy: tf.distribute.Strategy, **keywords: Any) -> None:
         super().__init__(*arguments, **{**keywords, "xla": False})
         self.strategy, self.parts = strategy, strategy.num_replicas_in_sync
@@ -85,6 +82,11 @@ class MirroredStep(TensorFlowStep):
         images, masks, maps = padded(self.parts, images, masks, maps)
         loss, ids = self._evaluate(self._split(images), tf.constant(masks), tuple(map(tf.constant, maps)))
         return loss, ids[:real]
+
+    def batch_norm(self) -> AbstractContextManager:
+        """Keras' own, which adds up over all devices: the fused kernel is for one, and one thread at a time traces
+        it."""
+        return nullcontext()
 
     def _split(self, images: np.ndarray) -> Any:
         """Each device's part of the pictures, on that device."""

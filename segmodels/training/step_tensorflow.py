@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,6 @@ from segmodels.training.step import Result, Step, logits_of
 
 class TensorFlowStep(Step):
     """See `segmodels.training.step.Step`. The compiled functions read and write the variables themselves."""
-
-    #: How BatchNorm is computed, in this context.
-    batch_norm = staticmethod(fused_batch_norm)
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -53,6 +51,10 @@ class TensorFlowStep(Step):
         with self.batch_norm():
             logits = logits_of(self._whole(self.model(images, training=False)))
         return self.loss(masks, logits, maps), class_ids(logits)
+
+    def batch_norm(self) -> AbstractContextManager:
+        """Inside, a network is traced with the BatchNorm that is fastest here."""
+        return fused_batch_norm()
 
     def _whole(self, outputs: Any) -> Any:
         """What the network gives for the whole batch, where a device computes a part of it."""
