@@ -123,7 +123,7 @@ def test_engines_are_named_in_their_own_modules_only_at_the_top() -> None:
             found |= {path.name for name in names if name.partition(".")[0] in ("tensorflow", "jax", "keras_cv")}
     assert found <= {
         "step_tensorflow.py", "step_jax.py", "adversarial_tensorflow.py", "adversarial_jax.py", "adam_tensorflow.py",
-        "batch_norm_tensorflow.py",
+        "batch_norm_tensorflow.py", "parallel_tensorflow.py", "parallel_jax.py", "parallel_hosts.py",
     }  # fmt: skip
 
 
