@@ -1,0 +1,36 @@
+"""The options that say where work goes: this machine, or a Ray cluster."""
+
+from __future__ import annotations
+
+import argparse
+
+from segmodels.errors import UserError, choose
+
+#: Where work can go.
+PLACES = ("local", "ray")
+
+
+def add_on(verb: argparse.ArgumentParser) -> None:
+    """`--on`, and what of a cluster each piece of work gets."""
+    verb.add_argument("--on", default="local", metavar="|".join(PLACES), help="this machine, or a Ray cluster")
+    verb.add_argument(
+        "--address", metavar="HOST:PORT|auto|local",
+        help="of the Ray cluster: its head, of which this machine is a node; the one started here; or one for this "
+        "work alone (default: RAY_ADDRESS, else local)",
+    )  # fmt: skip
+    verb.add_argument(
+        "--cpus", type=int, metavar="N", help="processors of the cluster for each (default: a GPU's part)"
+    )
+    verb.add_argument("--gpus", type=int, metavar="N", help="GPUs of the cluster for each (default: 1 if it has any)")
+
+
+def is_on_ray(parsed: argparse.Namespace) -> bool:
+    """Whether work goes to a Ray cluster; `UserError` where an option says something of one, but it does not."""
+    if choose("place", parsed.on, PLACES) == "ray":
+        if getattr(parsed, "devices", None) is not None:
+            raise UserError("--devices names this machine's: on a Ray cluster, say --gpus N and --cpus N instead")
+        return True
+    for name in ("address", "cpus", "gpus"):
+        if getattr(parsed, name) is not None:
+            raise UserError(f"--{name} is of a Ray cluster: add --on ray, or leave it out")
+    return False
