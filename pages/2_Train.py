@@ -3,16 +3,15 @@
 import streamlit as st
 
 from segmodels.recipe import Recipe
-from segmodels.training.launch import launch
 from segmodels.training.runs import ALIVE, Run, list_runs
 from ui import cached
 from ui.augment_strip import augment_strip
 from ui.class_weights_view import class_weights_view
 from ui.cost_view import cost_view
-from ui.device_choice import choose_device
 from ui.finished_view import finished_view
 from ui.frame import in_place, page, plain
 from ui.hosted import counted_run
+from ui.launcher_choice import choose_launcher, start_run
 from ui.links import linked_selectbox
 from ui.queue_view import queue_view
 from ui.recipe_form import recipe_form
@@ -37,13 +36,14 @@ def new_run() -> None:
     recipe: Recipe | None = None
     with form, in_place():
         recipe = recipe_form()
-        devices = choose_device()
+        place = choose_launcher("new")
         pressed = st.button(
-            "Start training", type="primary", icon=":material/play_arrow:", disabled=recipe is None, width="stretch"
-        )
-        if pressed and recipe is not None:
+            "Start training", type="primary", icon=":material/play_arrow:",
+            disabled=recipe is None or place is None, width="stretch",
+        )  # fmt: skip
+        if pressed and recipe is not None and place is not None:
             with counted_run():
-                show_part(WATCH, launch(recipe, devices).id)
+                show_part(WATCH, start_run(recipe, *place))
             st.rerun()
     if recipe is not None:
         with view, in_place():  # here there is room to read it

@@ -21,20 +21,19 @@ from segmodels import (
     __version__,
     cli_compare,
     cli_datasets,
-    cli_finished,
+    cli_evaluate,
     cli_hub,
     cli_models,
     cli_predict,
     cli_recipes,
     cli_runs,
+    cli_train,
+    cli_tune,
 )
-from segmodels.errors import LostHost, UserError, choose
+from segmodels.errors import LostHost, UserError
 from segmodels.models.backbones import CONVOLUTIONAL, PLAIN, TRANSFORMERS
-from segmodels.terminal import Terminal, table
+from segmodels.terminal import table
 from segmodels.training.notes import plain
-
-if typing.TYPE_CHECKING:
-    from segmodels.training.hosts import Hosts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,35 +103,18 @@ def parser() -> argparse.ArgumentParser:
     datasets = verbs.add_parser("datasets", help="the data sets").add_subparsers(required=True, metavar="VERB")
     cli_datasets.add_verbs(add, datasets)
 
-    train = add(verbs, "train", _train, "train a model; every field of a recipe is an option")
-    cli_recipes.add_fields(train)
-    train.add_argument("--run-dir", metavar="DIR", help="where to write (default: a new folder in the home's runs/)")
-    train.add_argument("--resume", metavar="RUN", help="go on with a run that was paused, stopped or interrupted")
-    cli_finished.add_option(train)
-
+    cli_train.add_verbs(add, verbs)
     cli_recipes.add_verbs(add, verbs)
 
     runs = verbs.add_parser("runs", help="runs, wherever they were started").add_subparsers(
         required=True, metavar="VERB"
     )
     cli_runs.add_verbs(add, runs)
-    cli_runs.add_devices(train)
     add(verbs, "devices", cli_runs.devices, "what training can run on, and what stands in the way of more")
 
-    evaluate = add(verbs, "evaluate", _evaluate, "figures of a model on a split")
-    evaluate.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
-    evaluate.add_argument("--data", help="name of the data set (default: what it was trained on)")
-    evaluate.add_argument("--root", metavar="DIR")
-    evaluate.add_argument("--split", default="test")
-    evaluate.add_argument("--at", default="native", help="native: at each mask's own size; model: at the model's")
-    evaluate.add_argument(
-        "--boundary-width", type=int, metavar="N", help="pixels around an outline (default: 0.75 %% of the diagonal)"
-    )
-    evaluate.add_argument(
-        "--tiled", metavar="true|false", help="see pictures in tiles, or whole, of a model of tiles (default: by size)"
-    )
-    evaluate.add_argument("--masks", action="store_true", help="keep the predicted masks, to look at in the app")
+    cli_evaluate.add_verbs(add, verbs)
     cli_compare.add_verbs(add, verbs)
+    cli_tune.add_verbs(add, verbs)
     cli_models.add_verbs(add, verbs)
     cli_predict.add_verbs(add, verbs)
     cli_hub.add_verbs(add, verbs)
@@ -186,86 +168,3 @@ def _summary(parsed: argparse.Namespace) -> tuple[Any, str]:
         **options,
     )
     return document, summary_text(document, layers=parsed.layers)
-
-
-def _train(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.training.hosts import hosts
-    from segmodels.training.launch import revive
-    from segmodels.training.train import train
-
-    terminal = Terminal()
-    if (others := hosts()) and not others.leads:
-        return _follow(others, parsed.devices, terminal)
-    revive()
-    if parsed.resume is not None:
-        given = {**cli_recipes.given_fields(parsed), "recipe": parsed.recipe, "option": parsed.option}
-        given["finished"] = parsed.finished != "ask"
-        if also := [name for name, value in given.items() if value]:
-            option = also[0].replace("_", "-")
-            raise UserError(f"--resume goes on under the run's own recipe: leave --{option} out")
-        work: dict[str, Any] = {"resume": parsed.resume}
-    else:
-        work = {"recipe": cli_recipes.recipe_of(parsed), "run_dir": parsed.run_dir}
-    said = cli_finished.choice(parsed)
-    try:
-        run = None
-        if recipe := work.get("recipe"):
-            run = cli_finished.taken_instead(recipe, said, path=parsed.run_dir, reporter=terminal)
-        run = run or train(**work, reporter=terminal, devices=parsed.devices)
-    finally:
-        terminal.close()
-    status = run.status()
-    best = status.get("best") or {}
-    lines = [f"{status['state']}: {run.path}"]
-    if best.get("epoch"):
-        lines.append(f"best epoch {best['epoch']}, validation mean IoU {best['mean_iou']:.4f}")
-        lines.append(f"next: python -m segmodels evaluate {run.id if parsed.run_dir is None else run.path}")
-    return {"run": run.id, "path": str(run.path), "status": status}, "\n".join(lines)
-
-
-def _follow(hosts: Hosts, devices: str | None, terminal: Terminal) -> tuple[Any, str]:
-    """`train` on a host that is not the first, which alone says what is trained."""
-    from segmodels.training.follow import follow
-
-    try:
-        run, state = follow(hosts, devices, terminal)
-    finally:
-        terminal.close()
-    return {"run": run, "state": state, "host": hosts.number}, f"{state}: {run}, which the first host has"
-
-
-def _evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
-    from segmodels.evaluation.evaluate import evaluate
-
-    terminal = Terminal()
-    try:
-        report = evaluate(
-            parsed.model,
-            data=parsed.data,
-            root=parsed.root,
-            split=parsed.split,
-            at=parsed.at,
-            tiled=None if parsed.tiled is None else choose("--tiled", parsed.tiled, ("true", "false")) == "true",
-            boundary_width=parsed.boundary_width,
-            masks=parsed.masks,
-            reporter=terminal,
-        )
-    finally:
-        terminal.close()
-    names = ("loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "mse", "images_per_second")
-    figures = {name: report[name] for name in names}
-    outlines = report["boundary"]
-    figures |= {"boundary_iou": outlines["iou"], "boundary_f1": outlines["f1"], "ece": report["calibration"]["ece"]}
-    head = (
-        f"{report['model']} on {report['data']}, {report['split']}, {report['images']} pictures, at {report['at']} size"
-    )
-    if report["report"]:
-        head += f"\nkept in {report['report']}"
-    whole = table([{"figure": name, "value": value} for name, value in figures.items()], ["figure", "value"])
-    columns = ["name", "iou", "dice", "precision", "recall", "boundary_iou", "boundary_f1", "pixels"]
-    by_class = table(report["classes"], columns)
-    text = f"{head}\n\n{whole}\n\n{by_class}"
-    if report["instances"] is not None:
-        objects = [{"of objects": name, "value": value} for name, value in report["instances"].items()]
-        text += f"\n\n{table(objects, ['of objects', 'value'])}"
-    return report, text

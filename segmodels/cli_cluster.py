@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from segmodels.errors import UserError, choose
+from segmodels.training.placed import Resources
 
 #: Where work can go.
 PLACES = ("local", "ray")
@@ -18,10 +19,8 @@ def add_on(verb: argparse.ArgumentParser) -> None:
         help="of the Ray cluster: its head, of which this machine is a node; the one started here; or one for this "
         "work alone (default: RAY_ADDRESS, else local)",
     )  # fmt: skip
-    verb.add_argument(
-        "--cpus", type=int, metavar="N", help="processors of the cluster for each (default: a GPU's part)"
-    )
-    verb.add_argument("--gpus", type=int, metavar="N", help="GPUs of the cluster for each (default: 1 if it has any)")
+    verb.add_argument("--cpus", type=int, metavar="N", help="processors of it for each (default: a GPU's part)")
+    verb.add_argument("--gpus", type=int, metavar="N", help="GPUs of it for each (default: 1 if it has any)")
 
 
 def is_on_ray(parsed: argparse.Namespace) -> bool:
@@ -34,3 +33,11 @@ def is_on_ray(parsed: argparse.Namespace) -> bool:
         if getattr(parsed, name) is not None:
             raise UserError(f"--{name} is of a Ray cluster: add --on ray, or leave it out")
     return False
+
+
+def resources_of(parsed: argparse.Namespace) -> Resources:
+    """What the options give to each run."""
+    for name, least in (("cpus", 1), ("gpus", 0)):
+        if (value := getattr(parsed, name)) is not None and value < least:
+            raise UserError(f"--{name} {value}: give a number, {least} or more")
+    return Resources(getattr(parsed, "devices", None), parsed.address, parsed.cpus, parsed.gpus)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segmodels import cli_finished, cli_recipes
+from segmodels.cli_cluster import add_on, is_on_ray, resources_of
 from segmodels.cli_runs import add_devices
 from segmodels.device import choose_devices
 from segmodels.errors import UserError, choose
@@ -38,6 +39,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     made.add_argument("--resume", metavar="COMPARISON", help="go on with one, and try again what failed")
     cli_finished.add_option(made)
     add_devices(made)
+    add_on(made)
     group = verbs.add_parser("comparisons", help="comparisons, wherever they were started")
     group = group.add_subparsers(required=True, metavar="VERB")
     add(group, "list", listed, "all of them, newest first")
@@ -60,6 +62,8 @@ def compare(parsed: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.evaluation.compare.comparison import find_comparison
     from segmodels.evaluation.compare.conduct import conduct
 
+    is_on_ray(parsed)
+    resources = resources_of(parsed)
     choose_devices(parsed.devices)
     said = cli_finished.choice(parsed)
     if parsed.report:
@@ -75,9 +79,11 @@ def compare(parsed: argparse.Namespace) -> tuple[Any, str]:
     terminal.note(f"comparison {comparison.id}: {comparison.path}")
     asks = said == "ask" and parsed.resume is None
     take = said == "take" or (asks and cli_finished.all_wanted(comparison.to_train(), terminal))
-    with _asked_to_end() as ends:
+    with asked_to_end() as ends:
         try:
-            state = conduct(comparison, devices=parsed.devices, take_finished=take, reporter=terminal, stop=ends)
+            state = conduct(
+                comparison, on=parsed.on, resources=resources, take_finished=take, reporter=terminal, stop=ends
+            )
         finally:
             terminal.close()
     document, text = _shown(comparison, "text", parsed.json)
@@ -128,7 +134,7 @@ def _alone(parsed: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _asked_to_end() -> Any:
+def asked_to_end() -> Any:
     """Yield what tells whether Ctrl-C or SIGTERM came; a second one ends at once."""
     received: list[int] = []
 
@@ -194,7 +200,8 @@ def stop(parsed: argparse.Namespace) -> tuple[Any, str]:
     """`comparisons stop`."""
     import time
 
-    from segmodels.evaluation.compare.comparison import ALIVE, find_comparison
+    from segmodels.conducted import ALIVE
+    from segmodels.evaluation.compare.comparison import find_comparison
 
     comparison = find_comparison(parsed.comparison)
     comparison.request_stop()

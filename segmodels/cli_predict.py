@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from segmodels.cli_cluster import add_on, is_on_ray
 from segmodels.errors import UserError, choose
 from segmodels.terminal import Terminal, table
 
@@ -18,8 +19,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     predict = add(verbs, "predict", _predict, "masks of pictures")
     predict.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
     predict.add_argument(
-        "images", metavar="IMAGE", nargs="+", help="pictures, folders of them and zip archives of them"
-    )
+        "images", metavar="IMAGE", nargs="+",
+        help="pictures, folders of them and zip archives of them; with --on ray, also of buckets: s3://bucket/folder",
+    )  # fmt: skip
     predict.add_argument("--out", metavar="DIR", required=True)
     predict.add_argument(
         "--format", default="png,overlay",
@@ -36,6 +38,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     predict.add_argument("--largest-hole", type=int, default=0, metavar="N", help="fill holes of up to N pixels")
     predict.add_argument("--objects", metavar="METHOD", help="how objects are found: border, distance, components")
     predict.add_argument("--micrometres", type=float, metavar="X", help="the side of a pixel, for areas in µm²")
+    add_on(predict)
 
     engines = add(verbs, "engines", _engines, "what can compute a model's answer here; of a MODEL, made ready")
     engines.add_argument("model", metavar="MODEL", nargs="?", help="makes its ONNX file where there is none")
@@ -45,8 +48,8 @@ def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.prediction.export import FORMATS, Settings
     from segmodels.prediction.postprocess import METHODS
     from segmodels.prediction.result import Refinement
-    from segmodels.prediction.write import predict_files
 
+    on_ray = is_on_ray(parsed)
     wanted = [name.strip() for name in parsed.format.split(",") if name.strip()]
     for name in wanted:
         choose("format", name, list(FORMATS))
@@ -56,20 +59,12 @@ def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
         raise UserError(f"--micrometres {parsed.micrometres}: give the side of a pixel, such as 0.25")
     method = METHODS[choose("method", parsed.objects, list(METHODS))]() if parsed.objects else None
     refinement = Refinement(parsed.threshold, parsed.smallest, parsed.largest_hole)
+    settings = Settings(micrometres=parsed.micrometres, method=method)
     terminal = Terminal()
+    options = {"page": parsed.page, "tile": parsed.tile, "tta": parsed.tta, "refinement": refinement,
+               "settings": settings, "reporter": terminal}  # fmt: skip
     try:
-        rows = predict_files(
-            _ready(parsed.model, parsed.engine, terminal),
-            [Path(image) for image in parsed.images],
-            Path(parsed.out),
-            wanted,
-            page=parsed.page,
-            tile=parsed.tile,
-            tta=parsed.tta,
-            refinement=refinement,
-            settings=Settings(micrometres=parsed.micrometres, method=method),
-            reporter=terminal,
-        )
+        rows = (_on_ray if on_ray else _here)(parsed, wanted, options)
     finally:
         terminal.close()
     failed = [row["error"] for row in rows if row["error"]]
@@ -82,21 +77,27 @@ def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:
     return rows, "\n".join(lines)
 
 
-def _ready(model: str, engine: str, terminal: Terminal) -> Any:
-    """The predictor of a model. With no engine named, on a processor, its ONNX file is made first, once: from then on
-    every picture takes half the time. Where it cannot be made Keras does."""
-    from segmodels.device import device
-    from segmodels.engines import chosen_engine
-    from segmodels.hub.onnx_model import PACKAGES
-    from segmodels.prediction.predictor import AUTO, Predictor
+def _here(parsed: argparse.Namespace, wanted: list[str], options: dict[str, Any]) -> list[dict[str, Any]]:
+    from segmodels.prediction.ready import ready_predictor
+    from segmodels.prediction.write import predict_files
 
-    makes = chosen_engine() == "tensorflow" and all(importlib.util.find_spec(name) for name in PACKAGES)
-    if engine == AUTO and makes and device().kind == "cpu":
-        try:
-            return Predictor(model, engine="onnx", reporter=terminal)
-        except UserError:  # of the file; if it is of the model, Keras says so
-            return Predictor(model, engine="keras")
-    return Predictor(model, engine=engine, reporter=terminal)
+    if bucket := next((image for image in parsed.images if "://" in image), None):
+        raise UserError(f"{bucket} is no path of this machine: add --on ray, whose workers fetch it")
+    predictor = ready_predictor(parsed.model, parsed.engine, options["reporter"])
+    return predict_files(predictor, [Path(image) for image in parsed.images], Path(parsed.out), wanted, **options)
+
+
+def _on_ray(parsed: argparse.Namespace, wanted: list[str], options: dict[str, Any]) -> list[dict[str, Any]]:
+    from segmodels.prediction.scale import predict_at_scale
+
+    cluster = {"address": parsed.address, "cpus": parsed.cpus, "gpus": parsed.gpus}
+    try:
+        return predict_at_scale(
+            parsed.model, parsed.images, parsed.out, wanted, engine=parsed.engine, **cluster, **options
+        )
+    except KeyboardInterrupt:
+        options["reporter"].note("what is done is kept: the same call goes on from there")
+        raise
 
 
 def _engines(parsed: argparse.Namespace) -> tuple[Any, str]:

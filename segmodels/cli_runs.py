@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from segmodels import cli_many_runs
+from segmodels.cli_cluster import add_on, is_on_ray, resources_of
+from segmodels.cluster.connection import LOCAL, address_of
+from segmodels.errors import UserError, choose
 from segmodels.terminal import table
 
 
@@ -25,6 +28,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], runs: Any) -> None:
         made.set_defaults(name=name)
         if name == "resume":
             add_devices(made)
+            add_on(made)
     changed = add(runs, "change", change, "another learning rate or number of epochs, from the next step on")
     changed.add_argument("run", metavar="RUN")
     changed.add_argument("--learning-rate", type=float, metavar="X", help="its highest value; the schedule follows it")
@@ -72,10 +76,11 @@ def show(parsed: argparse.Namespace) -> tuple[Any, str]:
 def request(parsed: argparse.Namespace) -> tuple[Any, str]:
     """`runs pause` and `runs stop`."""
     from segmodels.training.launch import revive
+    from segmodels.training.launchers import stop
     from segmodels.training.runs import find_run
 
     run = find_run(parsed.run)
-    run.request(parsed.name)
+    stop(run, parsed.name)
     state = run.wait()  # for a step, the saving of the state, or the compilation that is under way
     revive()
     return {"run": run.id, "state": state}, f"run {run.id} is {state}"
@@ -101,12 +106,17 @@ def change(parsed: argparse.Namespace) -> tuple[Any, str]:
 
 def resume(parsed: argparse.Namespace) -> tuple[Any, str]:
     """`runs resume`."""
-    from segmodels.training.launch import relaunch, revive
+    from segmodels.training.launch import revive
+    from segmodels.training.launchers import opened, settle
     from segmodels.training.runs import find_run
 
+    if is_on_ray(parsed) and address_of(parsed.address) == LOCAL:
+        raise UserError("a Ray of this command alone ends with it: name a cluster's --address, or `train --resume RUN`")
     revive()  # those come first
     run = find_run(parsed.run)
-    relaunch(run, parsed.devices)
+    settle(run)
+    with opened(parsed.on, resources_of(parsed)) as launcher:
+        launcher.resume(run)
     waiting_for = run.status().get("waiting_for")
     document = {"run": run.id, "state": "queued", "waiting_for": waiting_for}
     goes_on = f"goes on after {waiting_for}" if waiting_for else "goes on"
@@ -127,7 +137,6 @@ def report(parsed: argparse.Namespace) -> tuple[Any, str]:
 
 def export(parsed: argparse.Namespace) -> tuple[Any, str]:
     """`runs export`."""
-    from segmodels.errors import UserError, choose
     from segmodels.files import user_path
     from segmodels.training.run_files import find_remains, write_archive
     from segmodels.training.tensorboard import write_events

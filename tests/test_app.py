@@ -148,7 +148,7 @@ def test_a_missing_data_set_says_what_to_do(home: Path, without_data: None) -> N
 
 
 def test_the_form_says_what_is_wrong_and_starts_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmodels.training.launch.launch", lambda *_: pytest.fail("started a wrong recipe"))
+    monkeypatch.setattr("ui.launcher_choice.launch", lambda *_: pytest.fail("started a wrong recipe"))
     app = opened("2_Train")
     assert not app.exception
     app = widget(app.number_input, "Width").set_value(9).run()
@@ -167,7 +167,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
         recipes.append(recipe)
         return Run.create(recipe)
 
-    monkeypatch.setattr("segmodels.training.launch.launch", launch)
+    monkeypatch.setattr("ui.launcher_choice.launch", launch)
     return recipes
 
 
@@ -342,7 +342,7 @@ def test_of_several_gpus_a_run_is_given_those_chosen(home: Path, monkeypatch: py
         asked.append(devices)
         return Run.create(recipe)
 
-    monkeypatch.setattr("segmodels.training.launch.launch", launched)
+    monkeypatch.setattr("ui.launcher_choice.launch", launched)
     first = Run.create(Recipe(data="toy-pets"), home / "runs" / "first")
     with first.lock(), queue.turn(first.path, ["GPU-1"], wanted=lambda: None, waits=lambda _: None):
         app = opened("2_Train", part="New run")

@@ -53,7 +53,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The comparisons that a process was asked to conduct; none is started."""
     found: list[str] = []
     for module in ("ui.comparison_form", "ui.comparison_view"):
-        monkeypatch.setattr(f"{module}.begin", lambda comparison, devices: found.append(comparison.id))
+        monkeypatch.setattr(f"{module}.begin", lambda comparison, *place, **more: found.append(comparison.id))
     return found
 
 

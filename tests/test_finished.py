@@ -557,7 +557,7 @@ def test_the_train_page_offers_and_takes(home: Path, tiny_run: Run, monkeypatch:
 
 def test_the_form_of_a_comparison_says_that_they_are_taken(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[dict[str, Any]] = []
-    monkeypatch.setattr("ui.comparison_form.begin", lambda comparison, devices, **more: begun.append(more))
+    monkeypatch.setattr("ui.comparison_form.begin", lambda comparison, *place, **more: begun.append(more))
     monkeypatch.setenv("SEGMODELS_HUB", NAME)
     app = opened("3_Compare")
     assert app.toggle(key="compare-finished").value

@@ -65,7 +65,8 @@ def test_the_extras_are_what_the_requirements_say() -> None:
     assert set(asked(EXTRAS["onnx"])) == set(listed("requirements.txt")) - engines
     assert set(asked(EXTRAS["jax"])) == set(listed("requirements-jax.txt"))
     assert set(asked(EXTRAS["openvino"])) == set(listed("requirements-openvino.txt"))
-    assert set(listed("requirements-test.txt")) - {"openvino", "setuptools"} <= set(asked(EXTRAS["dev"]))
+    assert set(asked(EXTRAS["ray"])) >= set(listed("requirements-ray.txt"))
+    assert set(listed("requirements-test.txt")) - {"openvino", "ray", "setuptools"} <= set(asked(EXTRAS["dev"]))
 
 
 def test_the_versions_that_are_tested_are_among_those_asked_for() -> None:

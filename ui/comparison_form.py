@@ -24,10 +24,10 @@ from ui.compare_links import show_comparison
 from ui.comparison_protocol import CARRIER, shared_recipe
 from ui.comparison_runs import runs_to_make
 from ui.data_choice import choose_data
-from ui.device_choice import choose_device
 from ui.field_widgets import KEPT
 from ui.finished_view import take_choice
 from ui.frame import in_place, plain
+from ui.launcher_choice import choose_launcher
 from ui.models import usable_models
 
 PROTOCOLS = {"same": "one recipe, other networks", "own": "each its own named recipe"}
@@ -175,21 +175,21 @@ def _of_other_classes(of_home: str, names: tuple[str, ...], classes: tuple[str, 
 def _start(asked: Asked, models: list[str], data: str, root: str | None, protocol: str, where: dict[str, str]) -> None:
     """What it comes to, the button, and the command."""
     runs_to_make(asked.members)
-    devices = choose_device()
-    taken = {"take_finished": True} if take_choice() else {}
+    place = choose_launcher("compare")
+    taken = take_choice()
     if st.button(
         "Start the comparison", type="primary", icon=":material/play_arrow:", width="stretch", key="compare-start",
-        disabled=not asked.members,
-    ):  # fmt: skip
+        disabled=not asked.members or place is None,
+    ) and place is not None:  # fmt: skip
         comparison = Comparison.create(asked.members, data=data, root=root, protocol=protocol, **where)
-        begin(comparison, devices, **taken)
+        begin(comparison, *place, take_finished=taken)
         show_comparison(comparison.id)
         st.rerun()
     usual = {"title": "", "split": "test", "at": "native"}
     words = ["python", "-m", "segmodels", "compare", *asked.words]
     words += ["--models", ",".join(models)] if models else []
     words += [word for name, value in where.items() if value != usual[name] for word in (f"--{name}", value)]
-    words += ["--devices", devices] if devices else []
+    words += place[1].words(place[0]) if place is not None else []
     words += ["--finished", "take"] if taken else []
     if asked.members:
         st.caption("The same as a command")

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from segmodels.conducted import ALIVE
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import ALIVE, Comparison
+from segmodels.evaluation.compare.comparison import Comparison
 from segmodels.evaluation.compare.conduct import begin
 from segmodels.evaluation.compare.entries import Entry
 from segmodels.evaluation.compare.table import protocol_line
 from segmodels.files import whole
+from segmodels.training.placed import Resources
 from ui.comparison_cost import cost_view
 from ui.comparison_curves import comparison_curves
 from ui.comparison_differences import differences_view
@@ -19,8 +21,8 @@ from ui.comparison_pictures import pictures_view
 from ui.comparison_recipes import recipes_view
 from ui.comparison_reports import reports_view
 from ui.comparison_table import classes_view, table_view
-from ui.device_choice import choose_device
 from ui.frame import in_place, plain
+from ui.launcher_choice import choose_launcher
 from ui.run_view import BADGES
 from ui.train_links import run_name
 
@@ -132,10 +134,10 @@ def _actions(comparison: Comparison, state: str, entries: Sequence[Entry]) -> No
         if state != "finished" or any(entry.state != "evaluated" for entry in entries):
             with st.popover("Go on", icon=":material/play_arrow:", key=f"go-on-{comparison.id}"):
                 st.caption("What is done stays; what failed is tried again.")
-                devices = choose_device()
+                place = choose_launcher(f"go-on-{comparison.id}")
                 st.button(
-                    "Go on with it", type="primary", on_click=_go_on, args=(comparison, devices),
-                    key=f"go-on-with-{comparison.id}",
+                    "Go on with it", type="primary", on_click=_go_on, args=(comparison, place),
+                    key=f"go-on-with-{comparison.id}", disabled=place is None,
                 )  # fmt: skip
         with st.popover("Delete", icon=":material/delete:", key=f"delete-{comparison.id}"):
             st.caption("The comparison and what was found. Its runs stay, on the Train page.")
@@ -149,8 +151,8 @@ def _stop(comparison: Comparison) -> None:
         st.toast("Stopping after this step; its runs are paused.")
 
 
-def _go_on(comparison: Comparison, devices: str | None) -> None:
-    _told(lambda: begin(comparison, devices))
+def _go_on(comparison: Comparison, place: tuple[str, Resources]) -> None:
+    _told(lambda: begin(comparison, *place))
 
 
 def _delete(comparison: Comparison) -> None:

@@ -8,11 +8,11 @@ import streamlit as st
 
 from segmodels.errors import UserError
 from segmodels.training.changes import ask_for_change, wanted_change
-from segmodels.training.launch import relaunch
 from segmodels.training.runs import ALIVE, RESUMABLE, Run
 from segmodels.training.trash import delete
 from ui.form_start import begin_form_with
 from ui.frame import in_place, plain
+from ui.launcher_choice import ask_run, resume_run
 from ui.train_links import NEW, run_name, show_part
 
 
@@ -29,7 +29,7 @@ def run_actions(run: Run, status: dict[str, Any]) -> None:
         elif _may_go_on(run, state) and st.button(
             "Resume", icon=":material/play_arrow:", key=f"resume-{run.id}", type="primary"
         ):
-            relaunch(run)
+            resume_run(run)
             st.rerun()
         _change(run, status)
         st.button(
@@ -56,7 +56,7 @@ def _may_go_on(run: Run, state: str) -> bool:
 
 def _button(label: str, icon: str, run: Run, request: str, said: str, help: str) -> None:
     if st.button(label, icon=f":material/{icon}:", key=f"{label}-{run.id}", help=help):
-        run.request(request)
+        ask_run(run, request)
         st.toast(said)
 
 

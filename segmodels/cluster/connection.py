@@ -56,6 +56,7 @@ def connected(address: str | None = None, *, cpus: int | None = None) -> Iterato
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     import ray
 
+    logging.getLogger("ray").setLevel(logging.ERROR)
     wanted = address_of(address)
     if ray.is_initialized():
         with explained(wanted):
@@ -64,6 +65,8 @@ def connected(address: str | None = None, *, cpus: int | None = None) -> Iterato
     _check_answers(wanted)
     own: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False} if wanted == LOCAL else {}
     try:
+        # What Ray's daemons report would stand among a verb's own output; who lost what is said by whoever waits for it.
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
         with explained(wanted):
             ray.init(
                 wanted,

@@ -72,8 +72,8 @@ def share(ray: Any, cpus: int | None = None, gpus: int | None = None) -> Share:
     most_gpus = max((node.gpus for node in here), default=0)
     gpus = min(1, most_gpus) if gpus is None else gpus
     if cpus is None:
-        fitting = [max(1, node.cpus // max(1, node.gpus) * max(1, gpus)) for node in here if node.gpus >= gpus]
-        cpus = min(fitting, default=1)
+        fitting = [node.cpus // node.gpus * gpus if gpus else node.cpus for node in here if node.gpus >= gpus]
+        cpus = max(1, min(fitting, default=1))
     wanted = Share(cpus, gpus)
     if cpus < 1 or gpus < 0:
         raise UserError(f"{cpus} processors and {gpus} GPUs: work needs 1 processor or more, and 0 GPUs or more")

@@ -17,8 +17,9 @@ from segmodels.hosted import check_training, limits
 from segmodels.process import start
 from segmodels.recipe import Recipe
 from segmodels.training.changes import wanted_change
+from segmodels.training.placed import displace
 from segmodels.training.preflight import check
-from segmodels.training.queue import join, leave, lost, waiting
+from segmodels.training.queue import join, leave, lost
 from segmodels.training.runs import ALIVE, NOT_WAITING, Run, check_resumable, list_runs
 from segmodels.training.start import make_run
 
@@ -26,12 +27,19 @@ from segmodels.training.start import make_run
 LOOK = 1.0
 
 
-def launch(recipe: Recipe, devices: str | None = None, *, made: Callable[[Run], None] = lambda run: None) -> Run:
+def launch(
+    recipe: Recipe,
+    devices: str | None = None,
+    *,
+    path: str | Path | None = None,
+    made: Callable[[Run], None] = lambda run: None,
+) -> Run:
     """Create a run, put it in the queue and start its trainer, which waits for its turn; returns at once.
 
     Args:
         recipe: what to train.
         devices: which it may use, as `choose_pool` reads it.
+        path: the run directory; by default a new folder in the home's `runs/`.
         made: told of the run before it is in the queue, so that who is killed in between finds it again.
 
     Raises:
@@ -41,7 +49,7 @@ def launch(recipe: Recipe, devices: str | None = None, *, made: Callable[[Run], 
     _check_hosted(recipe)
     check(recipe)
     chosen = choose_pool(devices)
-    run = make_run(recipe)
+    run = make_run(recipe, path)
     made(run)
     _queue(run, chosen)
     return run
@@ -60,7 +68,7 @@ def relaunch(run: Run, devices: str | None = None) -> None:
 def queue_forgotten(run: Run, devices: str | None = None) -> bool:
     """Put a run in the queue that was made for it, by somebody who was killed before it stood there; False of any
     other."""
-    if not run.was_made_only or waiting(run.path) is not None or run.locked():
+    if not run.was_forgotten:
         return False
     _queue(run, choose_pool(devices))
     return True
@@ -105,6 +113,7 @@ def _check_hosted(recipe: Recipe) -> None:
 
 
 def _queue(run: Run, devices: Sequence[str], *, again: bool = False) -> None:
+    displace(run.path)
     place = join(run.path, devices, launched=True)
     try:
         if again:

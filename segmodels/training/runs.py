@@ -23,6 +23,7 @@ from segmodels.home import home
 from segmodels.hub.names import is_model_name
 from segmodels.recipe import Recipe
 from segmodels.training.changes import changes_of, in_force, wanted_change
+from segmodels.training.placed import in_line
 from segmodels.training.queue import leave, waiting, withdraw
 from segmodels.training.reporter import Reporter
 from segmodels.training.rows import Row, read_rows
@@ -170,7 +171,7 @@ class Run:
 
     def _will_start(self) -> bool:
         ticket = waiting(self.path)
-        return ticket is not None and ticket.launched
+        return in_line(self.path) if ticket is None else ticket.launched
 
     @property
     def state(self) -> str:
@@ -181,6 +182,11 @@ class Run:
         """Whether no trainer ever took it, nor was asked to wait."""
         status = self._read_status() or {}
         return status.get("state") == "queued" and "phase" not in status
+
+    @property
+    def was_forgotten(self) -> bool:
+        """Whether it was made, and whoever made it was killed before it stood in any line."""
+        return self.was_made_only and waiting(self.path) is None and not in_line(self.path) and not self.locked()
 
     def write_status(self, **changes: Any) -> None:
         """Change some fields of `status.json`, as a whole file, and set its heartbeat to now."""

@@ -16,7 +16,7 @@ from segmodels.device import Device, choose_pool_for_this_process, claim_all, de
 from segmodels.errors import LostHost, UserError
 from segmodels.files import whole
 from segmodels.recipe import Recipe
-from segmodels.training import queue
+from segmodels.training import queue as line
 from segmodels.training.follow import LOST_HOST, lost_host, send_run
 from segmodels.training.hosts import NUMBER, hosts
 from segmodels.training.parallel import make_parallel
@@ -37,6 +37,7 @@ def train(
     resume: str | Path | Run | None = None,
     reporter: Reporter | None = None,
     devices: str | None = None,
+    queue: bool = True,
 ) -> Run:
     """Train, and return the run when it has finished or was stopped. Waits first while other runs have the device.
 
@@ -47,6 +48,7 @@ def train(
         resume: a run, its id or its directory, to go on with from where it was saved last.
         reporter: told how it goes; by default nobody.
         devices: which it may use, as `choose_pool` reads it; the first that is free is taken, or several together.
+        queue: whether the run waits for its turn on them; else they are its own, as on a cluster that gave them to it.
 
     Where the environment names several hosts (`segmodels.training.hosts`), this is for the first of them; the others
     `follow` it.
@@ -69,7 +71,7 @@ def train(
         if resume is None and (run.path / "steps.csv").exists():
             raise UserError(f"run {run.id} was started already: continue it with --resume {run.id}")
         going_on = resume is not None and whole(run.last).exists()
-        claimed = held.enter_context(_turn(run, pool, wanted, told))
+        claimed = held.enter_context(_turn(run, pool, wanted, told)) if queue else claim_all(pool[0])
         if claimed is None:
             return run
         with _Status(run, Usage([each.key for each in claimed if each.kind == "gpu"])) as status:
@@ -144,13 +146,13 @@ def _turn(run: Run, pool: list[str], wanted: Callable[[], str | None], told: Rep
     """Wait in the queue for a key of the pool and make its devices this process's own for the block; None where the run
     was asked to wait no longer, which its status then says."""
 
-    def waits(place: queue.Place) -> None:
+    def waits(place: line.Place) -> None:
         run.write_status(state="queued", **place.status, **whereabouts())
         told.note(
             f"{place.status['phase']}: a device trains one run at a time (Ctrl-C or `runs stop {run.id}` ends the wait)"
         )
 
-    with queue.turn(run.path, pool, wanted=wanted, waits=waits) as turn:
+    with line.turn(run.path, pool, wanted=wanted, waits=waits) as turn:
         if turn.device is None:
             state = "queued" if turn.stays else ENDED_BY.get(turn.reason or "", "interrupted")
             if is_run(run.path):  # it may have been removed

@@ -9,13 +9,14 @@ import re
 import reprlib
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from segmodels.conducted import Conducted, document_of
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError, choose
@@ -25,7 +26,6 @@ from segmodels.evaluation.compare.entries import (
     Entry,
     Member,
     check_members,
-    document_of,
     run_of,
     state_of_run,
 )
@@ -36,27 +36,26 @@ from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec
 from segmodels.recipe import Recipe
 from segmodels.training.runs import Run, find_checkpoint
-from segmodels.training.tickets import START_GRACE, holding, is_held
 
 #: The files of a comparison, beside the results of its entries.
-FILE, STATUS, REQUEST, SPLIT = "comparison.json", "status.json", "request.json", "split.json"
+FILE, SPLIT = "comparison.json", "split.json"
 PROTOCOLS, _SIZES = ("same", "own"), ("native", "model")
 #: Fields of a recipe that say how a data set is read and split, and what they are where none says it.
 READING: dict[str, Any] = {"split_seed": 0, "form": None, "split_file": None}
-#: States of a comparison while a process is at work on it.
-ALIVE = ("starting", "running")
 
 
 def comparisons_folder() -> Path:
     return home() / "comparisons"
 
 
-class Comparison:
+class Comparison(Conducted):
     """A comparison's folder. Anyone may read; only who holds the lock writes results."""
+
+    KIND, FILE = "comparison", FILE
 
     def __init__(self, path: Path) -> None:
         """Of a folder that `create` made; `UserError` where it is damaged."""
-        self.path = path.resolve()
+        super().__init__(path)
         document = read_json(self.path / FILE)
         try:
             self.title = str(document["title"])
@@ -72,9 +71,9 @@ class Comparison:
         except (KeyError, TypeError, ValueError, UserError):
             raise UserError(f"{self.path / FILE} is damaged: delete the comparison and start it again") from None
 
-    @property
-    def id(self) -> str:
-        return self.path.name
+    @classmethod
+    def folder(cls) -> Path:
+        return comparisons_folder()
 
     @classmethod
     def create(
@@ -194,66 +193,6 @@ class Comparison:
             (entry.folder / FAILURE).unlink(missing_ok=True)
             if "error" in entry.speed:
                 (entry.folder / SPEED).unlink(missing_ok=True)
-
-    def check_there(self) -> None:
-        """`UserError` where it was deleted: its folder is not made again."""
-        if not (self.path / FILE).is_file():
-            raise UserError(f"there is no comparison {self.id} any more")
-
-    def status(self) -> dict[str, Any]:
-        """state ("starting", "running", "finished", "stopped" or "interrupted"), phase, error."""
-        status = document_of(self.path / STATUS)
-        if not isinstance(status.get("state"), str):
-            status = {"state": "interrupted"}
-        if status["state"] in ALIVE and not self.locked():
-            began = status.get("heartbeat")
-            fresh = isinstance(began, int | float) and 0 <= time.time() - began < START_GRACE
-            if status["state"] == "running" or not fresh:
-                again = document_of(self.path / STATUS)  # it may have ended between the two looks
-                status = {**again, "state": "interrupted"} if again.get("state", "running") in ALIVE else again
-        return status
-
-    @property
-    def state(self) -> str:
-        return self.status()["state"]
-
-    def write_status(self, **fields: Any) -> None:
-        """Replace `status.json`; `UserError` where the comparison was deleted."""
-        self.check_there()
-        write_json(self.path / STATUS, {**fields, "heartbeat": time.time()}, make_folder=False)
-
-    def request_stop(self) -> None:
-        """Ask who conducts it to end: its runs are paused. `UserError` where nobody is at work."""
-        if (state := self.state) not in ALIVE:
-            raise UserError(f"comparison {self.id} is {state}: there is nothing to stop")
-        write_json(self.path / REQUEST, {"request": "stop"}, make_folder=False)
-
-    def take_request(self) -> bool:
-        """Whether it was asked to end, once."""
-        try:
-            (self.path / REQUEST).unlink()
-            return True
-        except OSError:
-            return False
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Conduct it in this process; `UserError` where another does."""
-        self.check_there()
-        with holding(self.path, f"comparison {self.id} is conducted by another process already"):
-            yield
-
-    def locked(self) -> bool:
-        return is_held(self.path / "lock")
-
-    def delete(self) -> None:
-        """Remove the comparison; its runs stay. `UserError` while a process is at work on it."""
-        if self.state in ALIVE:
-            raise UserError(f"comparison {self.id} is at work: stop it first")
-        if self.path.parent != comparisons_folder().resolve():
-            raise UserError(f"{self.path} is not among the comparisons of this home: remove the folder yourself")
-        with explain_disk_errors(self.path):
-            shutil.rmtree(self.path)
 
 
 def _reading(members: Sequence[Member], data: str, root: str | None) -> dict[str, Any]:

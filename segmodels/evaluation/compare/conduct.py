@@ -8,10 +8,8 @@ was at something else.
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,17 +17,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from segmodels.conducted import ALIVE
 from segmodels.device import choose_devices
 from segmodels.errors import UserError
-from segmodels.evaluation.compare.comparison import ALIVE, Comparison
+from segmodels.evaluation.compare.comparison import Comparison
 from segmodels.evaluation.compare.entries import CHECKPOINT, HISTORY, RECIPE, SPEED, TRAINING, Entry, checkpoint_of
 from segmodels.evaluation.reports import COUNTS, DOCUMENT, load_report
 from segmodels.files import explain_disk_errors, replacing, write_json
 from segmodels.home import home
 from segmodels.hub.checkpoint import read_spec
-from segmodels.process import WITH_PARENT, own_words, start
+from segmodels.process import ask, start
 from segmodels.recipe import Recipe
-from segmodels.training.launch import launch, queue_forgotten, relaunch, revive
+from segmodels.training.launch import revive
+from segmodels.training.launchers import Launcher, opened, settle
+from segmodels.training.launchers import stop as stop_run
+from segmodels.training.placed import LOCAL, Resources
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import ALIVE as RUN_ALIVE
 from segmodels.training.runs import RESUMABLE, Run
@@ -45,7 +47,8 @@ class Stopped(Exception):
 def conduct(
     comparison: Comparison,
     *,
-    devices: str | None = None,
+    on: str = LOCAL,
+    resources: Resources | None = None,
     take_finished: bool = False,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -55,7 +58,8 @@ def conduct(
     What failed before is tried again. Runs of it that wait or train when it is stopped are paused.
 
     Args:
-        devices: which its runs may use, as `choose_pool` reads it.
+        on: the launcher of its runs, by its name; evaluations go there too.
+        resources: what each run may use.
         take_finished: whether weights of the same training that are on the Hub are taken instead of training.
         stop: asked every second.
 
@@ -71,8 +75,9 @@ def conduct(
                 raise Stopped
 
         try:
-            _train(comparison, devices, told, look, Finished(told, look) if take_finished else None)
-            _evaluate(comparison, told, look)
+            with opened(on, resources) as launcher:
+                _train(comparison, launcher, told, look, Finished(told, look) if take_finished else None)
+                _evaluate(comparison, launcher, told, look)
             _measure(comparison, told, look)
         except Stopped:
             _pause(comparison)
@@ -86,18 +91,21 @@ def conduct(
         return "finished"
 
 
-def begin(comparison: Comparison, devices: str | None = None, *, take_finished: bool = False) -> None:
+def begin(
+    comparison: Comparison, on: str = LOCAL, resources: Resources | None = None, *, take_finished: bool = False
+) -> None:
     """Conduct it in a process of its own, which outlives whoever started it; returns at once.
 
     Raises:
         UserError: a process is at work on it, no such device, or it cannot be written to.
     """
-    choose_devices(devices)
+    wanted = resources or Resources()
+    choose_devices(wanted.devices)
     if (state := comparison.status().get("state")) in ALIVE and comparison.locked():
         raise UserError(f"comparison {comparison.id} is {state} already")
     comparison.take_request()  # what was asked before is no concern of this process
     comparison.write_status(state="starting", phase="starting")
-    words = ["compare", "--resume", str(comparison.path), *(["--devices", devices] if devices else [])]
+    words = ["compare", "--resume", str(comparison.path), *wanted.words(on)]
     words += ["--finished", "take"] if take_finished else []
     with explain_disk_errors(comparison.path), (comparison.path / "log.txt").open("ab") as log:
         start(
@@ -111,7 +119,7 @@ def begin(comparison: Comparison, devices: str | None = None, *, take_finished: 
 
 def _train(
     comparison: Comparison,
-    devices: str | None,
+    launcher: Launcher,
     told: Reporter,
     look: Callable[[], None],
     finished: Finished | None,
@@ -129,19 +137,26 @@ def _train(
                 if finished is not None and (run := finished.run_of(recipe, entry.name)):
                     made(run)
                 else:
-                    launch(recipe, devices, made=made)
-            elif not queue_forgotten(entry.run, devices) and entry.run.state in RESUMABLE:
-                relaunch(entry.run, devices)
+                    launcher.start(recipe, made=made)
+            elif entry.run.state in RESUMABLE or entry.run.was_forgotten:
+                settle(entry.run)
+                launcher.resume(entry.run)
         except UserError as error:
             comparison.fail(entry, str(error))
         look()
     runs = len(_own(comparison))
-    while going := [entry for entry in _own(comparison) if entry.run and entry.run.state in RUN_ALIVE]:
+    while going := [entry for entry in _own(comparison) if entry.run and _goes(launcher, entry.run)]:
         revive()
         first = next((entry for entry in going if entry.state == "training"), going[0])
         _say(comparison, told, f"training {first.name}: {first.said}", runs - len(going), runs)
         look()
         time.sleep(LOOK)
+
+
+def _goes(launcher: Launcher, run: Run) -> bool:
+    """Whether a run trains, waits for its turn, or is about to be started again by whoever has it."""
+    waits = launcher.watch(run)
+    return waits is not None or run.state in RUN_ALIVE
 
 
 class Finished:
@@ -170,7 +185,7 @@ def _own(comparison: Comparison) -> list[Entry]:
     return [entry for entry in comparison.entries() if comparison.members[entry.member].recipe is not None]
 
 
-def _evaluate(comparison: Comparison, told: Reporter, look: Callable[[], None]) -> None:
+def _evaluate(comparison: Comparison, launcher: Launcher, told: Reporter, look: Callable[[], None]) -> None:
     entries = comparison.entries()
     for number, entry in enumerate(entries):
         if entry.state == "failed" or (entry.state == "evaluated" and _readable(entry)):
@@ -185,7 +200,7 @@ def _evaluate(comparison: Comparison, told: Reporter, look: Callable[[], None]) 
                 raise UserError(f"its training was {entry.said}: go on with the comparison to finish it")
             checkpoint = checkpoint_of(entry, member)
             words = ["evaluate", str(checkpoint), "--data", comparison.data, "--split", comparison.split]
-            words += ["--at", comparison.at, "--masks"]
+            words += ["--at", comparison.at, "--masks", *launcher.words]
             if comparison.root:
                 words += ["--root", comparison.root]
             report = _ask(words, look)
@@ -267,35 +282,14 @@ def _pause(comparison: Comparison) -> None:
     for entry in _own(comparison):
         if entry.run is not None and entry.run.state in RUN_ALIVE:
             with suppress(UserError):  # it has just ended
-                entry.run.request("pause")
+                stop_run(entry.run, "pause")
                 asked.append(entry.run)
     for run in asked:
         run.wait()
 
 
 def _ask(words: list[str], look: Callable[[], None]) -> dict[str, Any]:
-    """The document of a verb, from a process of its own; `UserError` with its own reason where it fails."""
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        variables = {"SEGMODELS_HOME": str(home()), **WITH_PARENT}
-        process = start([*words, "--json"], variables=variables, stdout=output, stderr=errors)
-        try:
-            while process.poll() is None:
-                look()
-                time.sleep(0.1)
-        finally:
-            process.kill()
-            process.wait()
-        output.seek(0)
-        errors.seek(0)
-        if process.returncode:
-            lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-            own = own_words(lines)
-            killed = "its process was killed, as where memory is short"
-            raise UserError((own or ([killed] if process.returncode < 0 else lines) or ["its process failed"])[-1])
-        try:
-            return json.loads(output.read())
-        except ValueError:
-            raise UserError("its process gave no JSON document: try again") from None
+    return ask(words, variables={"SEGMODELS_HOME": str(home())}, look=look)
 
 
 def _say(comparison: Comparison, told: Reporter, phase: str, done: int = 0, total: int = 0) -> None:

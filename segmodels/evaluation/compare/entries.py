@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segmodels.conducted import document_of
 from segmodels.errors import UserError
 from segmodels.evaluation.reports import Report, load_report
-from segmodels.files import read_json
 from segmodels.training.rows import Row, read_rows
 from segmodels.training.runs import Run, find_checkpoint, is_run, runs_folder
 
@@ -157,11 +157,3 @@ def state_of_run(run: Run, *, trained_here: bool) -> tuple[str, str]:
     if state == "queued":
         return "waiting", str(status.get("phase") or "waiting for its turn")
     return "training", f"{state}, {epoch} of {epochs} epochs{figure}"
-
-
-def document_of(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty where it is missing or damaged."""
-    with suppress(UserError):
-        found = read_json(path)
-        return found if isinstance(found, dict) else {}
-    return {}
