@@ -14,7 +14,7 @@ page("Compare", ":material/compare:", "Several models under one protocol, and wh
 take_next()
 if KEY not in st.session_state and KEY not in st.query_params:
     st.session_state[KEY] = ALL if list_comparisons() or "comparison" in st.query_params else NEW
-first, second, third = st.tabs(PARTS, key=KEY, on_change="rerun", bind="query-params")
+first, second, third, fourth = st.tabs(PARTS, key=KEY, on_change="rerun", bind="query-params")
 if first.open:
     with first, in_place():
         if (comparison := choose_comparison()) is not None:
@@ -27,3 +27,8 @@ if third.open:
         from ui.evaluate_view import evaluate_view
 
         evaluate_view()
+if fourth.open:
+    with fourth, in_place():
+        from ui.search_view import searches_view
+
+        searches_view()

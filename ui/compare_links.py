@@ -6,8 +6,8 @@ import streamlit as st
 
 #: In the page's address too. The key is the page's own: what a page has under a key, the next one finds there.
 KEY = "compare-part"
-ALL, NEW, EVALUATE = "Comparisons", "New comparison", "Evaluate a model"
-PARTS = (ALL, NEW, EVALUATE)
+ALL, NEW, EVALUATE, SEARCHES = "Comparisons", "New comparison", "Evaluate a model", "Searches"
+PARTS = (ALL, NEW, EVALUATE, SEARCHES)
 
 
 def show_comparison(comparison: str) -> None:

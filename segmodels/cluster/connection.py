@@ -65,7 +65,7 @@ def connected(address: str | None = None, *, cpus: int | None = None) -> Iterato
     _check_answers(wanted)
     own: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False} if wanted == LOCAL else {}
     try:
-        # What Ray's daemons report would stand among a verb's own output; who lost what is said by whoever waits for it.
+        # Ray prints what its daemons report, among a verb's own output; what was lost is said by whoever waits for it.
         ray._private.worker.print_to_stdstream = lambda *_, **__: None
         with explained(wanted):
             ray.init(

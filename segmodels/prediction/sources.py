@@ -13,10 +13,11 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from segmodels.data.archive import Refused, is_printable
 from segmodels.data.datasets import pictures
@@ -24,6 +25,7 @@ from segmodels.data.members import Limits, Member, places
 from segmodels.data.upload import MAX_BYTES, MAX_MEMBERS, MAX_RATIO
 from segmodels.data.zip_archive import ZipArchive
 from segmodels.errors import UserError
+from segmodels.files import state_of
 
 #: How the names of pictures end, in a folder or an archive; a file that is named by itself may end in anything.
 SUFFIXES = pictures.SUFFIXES | {".jpe", ".jfif", ".mpo", ".apng", ".dib", ".btf", ".svs", ".pbm", ".pnm"}
@@ -35,13 +37,40 @@ MAX_PICTURE_BYTES = 600 << 20
 _LONGEST = 150
 
 
+class Place(Protocol):
+    """Where a picture lies, in words that another process understands: a dataclass of text and numbers."""
+
+    def opened(self) -> AbstractContextManager[Path | bytes]:
+        """What `Source.read` gives, for the block. Raises `UserError` where there is none to be had."""
+
+    def state(self) -> tuple[object, ...]:
+        """What changes when another picture is there."""
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A file by its absolute path, or a member of an archive by its number there."""
+
+    file: str
+    member: int | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Path | bytes]:
+        yield Path(self.file) if self.member is None else _archive(Path(self.file)).read(self.member)
+
+    def state(self) -> tuple[object, ...]:
+        return self.file, self.member, state_of([Path(self.file)])
+
+
 @dataclass(frozen=True)
 class Source:
-    """One picture: `name` is unique among those found with it and fit for a file, `origin` says where it lies."""
+    """One picture: `name` is unique among those found with it and fit for a file, `origin` says where it lies, and
+    `place` says it to another process; None of one that was sent, or where there is none to be had."""
 
     name: str
     origin: str
     _read: Callable[[], Path | bytes]
+    place: Place | None = None
 
     def read(self) -> Path | bytes:
         """The file, or its bytes where it lies in an archive. Raises `UserError` where there is none to be had."""
@@ -55,29 +84,30 @@ def pictures_in(paths: Sequence[Path]) -> list[Source]:
     (`plates/a.png` is `plates-a.png`), and by the folder too where several are named. Two names that differ only in
     suffix or case would share the files of their results: the later one gets a number. Nothing is decoded here.
     """
-    found = [(path.name, _in_path(path)) for path in map(Path, paths)]
-    return _named(found)
+    return named([(path.name, found_in(path)) for path in map(Path, paths)])
 
 
 def uploaded_pictures(files: Sequence[tuple[str, bytes]]) -> list[Source]:
     """The same for files that somebody sent, as their names and bytes; those in archives are unpacked one by one."""
-    found: list[tuple[str, Sequence[_Found]]] = []
+    found: list[tuple[str, Sequence[Found]]] = []
     for sent, data in files:
         name = PurePosixPath(sent.replace("\\", "/")).name or "picture"
-        found.append((name, _in_zip(name, data) if is_zip(data[:4]) else [_Found((name,), name, _always(data))]))
-    return _named(found)
+        found.append((name, _in_zip(name, data) if is_zip(data[:4]) else [Found((name,), name, _always(data))]))
+    return named(found)
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """A picture before it has its name: the parts of its way from what was named."""
 
     parts: tuple[str, ...]
     origin: str
     read: Callable[[], Path | bytes]
+    place: Place | None = None
 
 
-def _in_path(path: Path) -> Sequence[_Found]:
+def found_in(path: Path) -> Sequence[Found]:
+    """The pictures of a file, a folder or a zip archive, before they have their names."""
     try:
         if path.is_dir():
             return _in_folder(path)
@@ -85,37 +115,48 @@ def _in_path(path: Path) -> Sequence[_Found]:
             if is_zip(file.read(4)):
                 return _in_zip(str(path), path)
     except FileNotFoundError:
-        return [_failing(path.name, str(path), f"{path}: no such file")]
+        return [failing(path.name, str(path), f"{path}: no such file")]
     except OSError as error:
-        return [_failing(path.name, str(path), f"{path} cannot be read: {error.strerror or error}")]
-    return [_Found((path.name,), str(path), _always(path))]
+        return [failing(path.name, str(path), f"{path} cannot be read: {error.strerror or error}")]
+    return [Found((path.name,), str(path), _always(path), OnDisk(str(path.absolute())))]
 
 
-def _in_folder(folder: Path) -> Sequence[_Found]:
+def _in_folder(folder: Path) -> Sequence[Found]:
     files = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        files += [Path(place, name) for name in names if _is_picture(name) and not name.startswith(".")]
+        files += [Path(place, name) for name in names if is_picture(name) and not name.startswith(".")]
     if not files:
-        return [_failing(folder.name, str(folder), f"{folder} holds no picture: name a folder that does")]
+        return [failing(folder.name, str(folder), f"{folder} holds no picture: name a folder that does")]
     ways = sorted((file.relative_to(folder).parts, file) for file in files)
-    return [_Found(parts, str(file), _always(file)) for parts, file in ways]
+    return [Found(parts, str(file), _always(file), OnDisk(str(file.absolute()))) for parts, file in ways]
 
 
-def _in_zip(shown: str, source: Path | bytes) -> Sequence[_Found]:
+def _in_zip(shown: str, source: Path | bytes) -> Sequence[Found]:
     name = Path(shown).name
     try:
         archive = _Archive(name, source)
-        kept = [(place, number) for number, place in enumerate(archive.places) if place and _is_picture(place)]
+        kept = [(place, number) for number, place in enumerate(archive.places) if place and is_picture(place)]
         kept = [(place, number) for place, number in kept if not archive.members[number].is_folder]
         if not kept:
             raise UserError(f"{name} holds no picture: pack some in it")
     except UserError as error:
-        return [_failing(name, shown, str(error))]
+        return [failing(name, shown, str(error))]
     return [
-        _Found(tuple(place.split("/")), f"{shown}/{place}", lambda number=number: archive.read(number))  # type: ignore[misc]
+        Found(
+            tuple(place.split("/")),
+            f"{shown}/{place}",
+            lambda number=number: archive.read(number),  # type: ignore[misc]
+            OnDisk(str(source.absolute()), number) if isinstance(source, Path) else None,
+        )
         for place, number in kept
     ]
+
+
+@lru_cache(maxsize=4)
+def _archive(path: Path) -> _Archive:
+    """An archive that is looked through once in this process, for those who know a picture by its `Place` alone."""
+    return _Archive(path.name, path)
 
 
 class _Archive:
@@ -132,7 +173,7 @@ class _Archive:
             self.members = [member for member, _ in ZipArchive(file, limits).members()]
             self.places = places(self.members, limits)
         self._limits = limits
-        self._last = max((n for n, place in enumerate(self.places) if place and _is_picture(place)), default=0)
+        self._last = max((n for n, place in enumerate(self.places) if place and is_picture(place)), default=0)
 
     def _open(self) -> BinaryIO:
         return io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source.open("rb")
@@ -191,7 +232,7 @@ def _explained(name: str) -> Iterator[None]:
         raise UserError(f"{shown} cannot be read: {error.strerror or error}") from None
 
 
-def _named(found: Sequence[tuple[str, Sequence[_Found]]]) -> list[Source]:
+def named(found: Sequence[tuple[str, Sequence[Found]]]) -> list[Source]:
     """Sources with names of their own: those that are free first, so that no number takes a name from another."""
     holders = sum(len(each) > 1 or each[0].parts != (name,) for name, each in found if each)
     wished = []
@@ -209,7 +250,7 @@ def _named(found: Sequence[tuple[str, Sequence[_Found]]]) -> list[Source]:
             name = f"{stem}-{number}{suffix}"
             number += 1
         seen.add(_folded(name))
-        sources.append(Source(name, one.origin, one.read))
+        sources.append(Source(name, one.origin, one.read, one.place))
     return sources
 
 
@@ -234,11 +275,13 @@ def _split(name: str) -> tuple[str, str]:
     return name.removesuffix(suffix), suffix
 
 
-def _failing(name: str, origin: str, reason: str) -> _Found:
+def failing(name: str, origin: str, reason: str) -> Found:
+    """What cannot be read, and says why when it is asked for."""
+
     def read() -> Path | bytes:
         raise UserError(reason)
 
-    return _Found((name or "picture",), origin, read)
+    return Found((name or "picture",), origin, read)
 
 
 def _always(what: Path | bytes) -> Callable[[], Path | bytes]:
@@ -250,5 +293,6 @@ def is_zip(start: bytes) -> bool:
     return start in (b"PK\x03\x04", b"PK\x05\x06")
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a name ends as those of pictures do."""
     return _split(name)[1].lower() in SUFFIXES

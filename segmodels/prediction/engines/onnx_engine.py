@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segmodels.errors import UserError
 from segmodels.hub.onnx_model import kept_onnx_file, onnx_file, onnx_logits, onnx_session
-from segmodels.prediction.engines.engine import Forward
+from segmodels.prediction.engines.engine import Forward, threads
 from segmodels.training.reporter import Reporter
 
 
@@ -19,12 +19,12 @@ def open_onnx(folder: Path, reporter: Reporter) -> Forward:
     """
     path = onnx_file(folder, reporter=reporter)
     try:
-        session = onnx_session(path)
+        session = onnx_session(path, threads())
     except UserError:
         if path.parent == folder:
             raise
         path.unlink(missing_ok=True)
-        session = onnx_session(onnx_file(folder, reporter=reporter))
+        session = onnx_session(onnx_file(folder, reporter=reporter), threads())
     return partial(onnx_logits, session)
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segmodels.data.ahead import cores
 from segmodels.errors import UserError
 from segmodels.hub.onnx_model import onnx_file
-from segmodels.prediction.engines.engine import Forward
+from segmodels.prediction.engines.engine import Forward, threads
 from segmodels.training.reporter import Reporter
 
 
@@ -27,7 +26,7 @@ def open_openvino(folder: Path, reporter: Reporter) -> Forward:
     core = openvino.Core()
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": cores(),
+        "INFERENCE_NUM_THREADS": threads(),
         "INFERENCE_PRECISION_HINT": "bf16" if has_amx() else "f32",
     }
     path = onnx_file(folder, reporter=reporter)
