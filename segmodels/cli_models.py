@@ -1,4 +1,4 @@
-"""The verbs of trained models: `speed`, `export` and `import`."""
+"""The verbs of trained models: `speed`, `export`, `release` and `import`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segmodels.terminal import Terminal, table
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
-    """Add `speed`, `export` and `import`; `add(group, name, verb, text)` makes one."""
+    """Add `speed`, `export`, `release` and `import`; `add(group, name, verb, text)` makes one."""
     speed = add(verbs, "speed", _speed, "what a model costs to use here: time a picture, memory and disk")
     speed.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
 
@@ -24,6 +24,13 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     export.add_argument("--int8", action="store_true", help="of litert: compute in whole numbers of eight bits")
     export.add_argument("--data", metavar="DATA", help="what int8 is measured on (default: what it was trained on)")
     export.add_argument("--root", metavar="DIR", help="the folder of that data set")
+
+    released = add(verbs, "release", _release, "a model to give away: small, measured on the test split, with its card")
+    released.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
+    released.add_argument("--out", required=True, metavar="DIR", help="the folder that is written")
+    released.add_argument("--whole", action="store_true", help="keep the weights as they are, not in half the bytes")
+    released.add_argument("--split", default="test", help="what the figures are of (default: test)")
+    released.add_argument("--root", metavar="DIR", help="the folder of the data set")
 
     imported = add(verbs, "import", _import, "a model that Keras 3 saved, without running anything that is in it")
     imported.add_argument("source", metavar="SOURCE", help="a .keras file, a folder with its parts, or hf://owner/name")
@@ -73,6 +80,24 @@ def _export(parsed: argparse.Namespace) -> tuple[Any, str]:
         f"({done.compared_on}), logits at most {done.difference:.1g} of their range away\n"
         f"a program that uses it: {done.sample}"
     )
+
+
+def _release(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.files import read_json
+    from segmodels.hub.release import release
+
+    terminal = Terminal()
+    try:
+        path = release(
+            parsed.model, parsed.out, half=not parsed.whole, split=parsed.split, root=parsed.root, reporter=terminal
+        )
+    finally:
+        terminal.close()
+    figures = read_json(path / "metrics.json")[parsed.split]
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    found = f"pixel accuracy {figures['pixel_accuracy']:.4f}, mean IoU {figures['mean_iou']:.4f}"
+    text = f"{path}: {megabytes(size)}\n{found} on {figures['images']} pictures of the {parsed.split} split"
+    return {"path": str(path), "bytes": size, "figures": figures}, text
 
 
 def _import(parsed: argparse.Namespace) -> tuple[Any, str]:

@@ -7,6 +7,7 @@ nor links. The same checkpoint gives the same card.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def write_card(
     *,
     repository: str | None = None,
     report: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `README.md` from the spec, the figures in `metrics["validation"]` and the pictures in `previews/`.
 
@@ -53,9 +55,10 @@ def write_card(
         folder: of the checkpoint.
         repository: `hf://owner/name` where it will be found; else the card speaks of a folder.
         report: what `evaluate` found on the test split, where it did.
+        before: the recipe of the weights that its training began with, where those were trained as well.
     """
     previews = sorted((folder / "previews").glob("*.png"))
-    write_text(folder / "README.md", card(spec, metrics, previews, repository=repository, report=report))
+    write_text(folder / "README.md", card(spec, metrics, previews, repository=repository, report=report, before=before))
 
 
 def card(
@@ -65,6 +68,7 @@ def card(
     *,
     repository: str | None = None,
     report: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> str:
     """The card as Markdown with the Hub's front matter; see `write_card`."""
     figures = all_figures(spec, metrics, report)
@@ -83,7 +87,7 @@ def card(
         "## Training data",
         _training_data(spec, metrics),
         "## Recipe",
-        *_recipe(spec),
+        *_recipe(spec, before),
         "## Limits",
         "\n".join(f"- {line}" for line in _limits(spec)),
         "## Versions",
@@ -195,21 +199,24 @@ def _training_data(spec: Spec, metrics: Mapping[str, Any]) -> str:
     return f"{_data(spec)}{many}. Whoever published the model knows its licence."
 
 
-def _recipe(spec: Spec) -> list[str]:
+def _recipe(spec: Spec, before: Mapping[str, Any] | None) -> list[str]:
     told = {key: spec.recipe[key] for key in KEY_FIELDS if spec.recipe.get(key) not in (None, {}, [])}
     rows = [(key.replace("_", " "), inert(_shown(value))) for key, value in told.items()]
     found = [_table(("field", "value"), rows)] if rows else ["It is not known."]
-    if command := _command(spec):
-        found += ["To train it again:", _fenced(command, "bash")]
+    if command := _command(spec.recipe):
+        first = _command(before) if before else None
+        start = _portable(spec.recipe.get("start_from"))
+        lines = [f"{first} --run-dir {shlex.quote(str(start))}"] if first else []
+        found += ["To train it again:", _fenced("\n".join([*lines, command]), "bash")]
     return found
 
 
-def _command(spec: Spec) -> str | None:
-    """The command line of the recipe, without the paths of the machine that it ran on; None where it is of another
+def _command(recipe: Mapping[str, Any]) -> str | None:
+    """The command line of a recipe, without the paths of the machine that it ran on; None where it is of another
     version."""
-    fields = {key: value for key, value in spec.recipe.items() if key != "root"}
+    fields = {key: value for key, value in recipe.items() if key != "root"}
     try:
-        fields["data"] = portable_name(_name_of_data(spec))
+        fields["data"] = portable_name(str(recipe.get("data", "unknown")))
         for key in ("split_file", "start_from", "weights"):
             if isinstance(fields.get(key), str):
                 fields[key] = _portable(fields[key])

@@ -1,0 +1,85 @@
+"""`release`: a checkpoint directory to give away, small, measured on the test split, with a card that says so."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from segmodels.errors import UserError
+from segmodels.files import read_json, replacing, user_path, write_json, write_text
+from segmodels.hub.card import write_card
+from segmodels.hub.checkpoint import SPEC, WEIGHTS, read_spec
+from segmodels.hub.contents import check_contents, contents_of
+from segmodels.hub.half import write_half
+from segmodels.training.reporter import Reporter
+from segmodels.training.runs import find_checkpoint, owner
+
+#: Of a report, what `metrics.json` keeps.
+FIGURES = (
+    "split", "images", "at", "loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "classes",
+    "instances",
+)  # fmt: skip
+
+
+def release(
+    model: str | Path,
+    out: str | Path,
+    *,
+    half: bool = True,
+    split: str = "test",
+    root: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> Path:
+    """Write what travels of a model into a folder of its own, evaluate just that, and write its card anew.
+
+    What lay there before is replaced at the end; where something goes wrong it stays.
+
+    Args:
+        model: a run or its id, a checkpoint directory, or `hf://owner/name@revision`.
+        out: the folder.
+        half: keep the kernels in float16, which halves the size; the figures are then those of such weights.
+        split: of the data that it was trained on, for the figures.
+        root: the folder of that data set.
+        reporter: told how it goes; by default nobody.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: no such model, no data to evaluate it on, or a folder that holds something else.
+    """
+    from segmodels.evaluation.evaluate import evaluate
+
+    told = reporter or Reporter()
+    source, target = find_checkpoint(model, told), user_path(out)
+    check_contents(source, str(model))
+    spec = read_spec(source)
+    if target.exists() and not (target / SPEC).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target} is there and is no checkpoint directory: name a new folder")
+    with replacing(target) as beside:
+        beside.mkdir()
+        for path in contents_of(source):
+            (beside / path).parent.mkdir(exist_ok=True)
+            if path == WEIGHTS and half:
+                write_half(source / path, beside / path)
+            else:
+                shutil.copyfile(source / path, beside / path)
+        write_text(beside / SPEC, spec.model_dump_json(indent=2) + "\n")
+        report = evaluate(beside, split=split, root=root, keep=False, reporter=told)
+        metrics = _metrics(beside)
+        write_json(beside / "metrics.json", {**metrics, split: {name: report[name] for name in FIGURES}})
+        write_card(beside, spec, metrics, report=report, before=_before(source))
+    return target
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    path = folder / "metrics.json"
+    document = read_json(path) if path.is_file() else {}
+    return document if isinstance(document, dict) else {}
+
+
+def _before(checkpoint: Path) -> dict[str, Any] | None:
+    """The recipe of what a run began with, which the run keeps."""
+    run = owner(checkpoint)
+    return read_spec(run / "start").recipe if run and (run / "start" / SPEC).is_file() else None

@@ -1,0 +1,105 @@
+"""A model that is given away: half the bytes, and figures that are of just these."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from segmodels.cli import main
+from segmodels.errors import UserError
+from segmodels.evaluation.evaluate import evaluate
+from segmodels.files import read_json
+from segmodels.hub.checkpoint import WEIGHTS, load_checkpoint
+from segmodels.hub.half import write_half
+from segmodels.hub.release import release
+from segmodels.training.runs import Run
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def test_a_release_is_small_and_its_figures_are_its_own(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    out = release(tiny_run.path, tmp_path / "tiny")
+    whole, half = arrays(tiny_run.best / WEIGHTS), arrays(out / WEIGHTS)
+    assert whole.keys() == half.keys()
+    kernels = [name for name, array in whole.items() if array.ndim > 1]
+    assert kernels
+    assert {half[name].dtype for name in kernels} == {np.dtype("float16")}
+    assert all(np.array_equal(half[name], array) for name, array in whole.items() if array.ndim < 2)
+    for name in kernels:
+        assert np.abs(half[name].astype("float32") - whole[name]).max() <= 1e-3 * np.abs(whole[name]).max()
+    report = evaluate(out, keep=False)
+    metrics = read_json(out / "metrics.json")
+    assert metrics["validation"] == read_json(tiny_run.best / "metrics.json")["validation"]
+    assert metrics["test"]["mean_iou"] == report["mean_iou"]
+    assert metrics["test"]["images"] == report["images"]
+    card = (out / "README.md").read_text()
+    assert f"On the test split of Toy pets ({report['images']} pictures), compared at each mask's own size" in card
+    assert f"{report['mean_iou']:.4f}" in card
+    assert "split: test" in card
+    travels = {"segmodels.json", WEIGHTS, "metrics.json", "history.csv", "README.md"}
+    assert travels <= {path.name for path in out.iterdir()} <= {*travels, "previews"}
+
+
+def test_half_weights_are_read_as_any_others(tiny_run: Run, tmp_path: Path) -> None:
+    half = Path(shutil.copytree(tiny_run.best, tmp_path / "half"))
+    write_half(tiny_run.best / WEIGHTS, half / WEIGHTS)
+    picture = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    first, second = (np.asarray(load_checkpoint(path)[0](picture)) for path in (tiny_run.best, half))
+    assert second.dtype == np.float32
+    assert 0 < np.abs(first - second).max() < 0.02 * np.abs(first).max()
+
+
+def test_what_float16_cannot_hold_is_kept(tmp_path: Path) -> None:
+    values = {
+        "large": np.full((2, 2), 1e6, np.float32), "tiny": np.full((2, 2), 1e-9, np.float32),
+        "usual": np.ones((2, 2), np.float32), "bias": np.ones(3, np.float32), "count": np.ones((2, 2), np.int64),
+    }  # fmt: skip
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, array in values.items():
+            file["layer/" + name] = array
+        file["layer"].attrs["name"] = "layer"
+    write_half(tmp_path / "a.h5", tmp_path / "b.h5")
+    found = arrays(tmp_path / "b.h5")
+    assert {name.removeprefix("layer/"): str(array.dtype) for name, array in found.items()} == {
+        "large": "float32", "tiny": "float32", "usual": "float16", "bias": "float32", "count": "int64",
+    }  # fmt: skip
+    with h5py.File(tmp_path / "b.h5") as file:
+        assert file["layer"].attrs["name"] == "layer"
+
+
+def test_the_command_of_what_it_began_with_stands_first(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run.path, home / "runs" / "second"))
+    shutil.copytree(run / "best", run / "start")
+    spec = (run / "best" / "segmodels.json").read_text()
+    (run / "best" / "segmodels.json").write_text(spec.replace('"start_from": null', '"start_from": "/far/away/first"'))
+    assert main(["release", "second", "--out", str(tmp_path / "out"), "--whole"]) == 0
+    lines = (tmp_path / "out" / "README.md").read_text().split("To train it again:")[1].splitlines()
+    first, second = (line for line in lines if line.startswith("python -m segmodels train"))
+    assert first.endswith("--run-dir first")
+    assert "--start-from" not in first
+    assert "--start-from first" in second
+    weights = [tmp_path / "out" / WEIGHTS, run / "best" / WEIGHTS]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_folder_with_something_else_is_left_alone(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(UserError, match="is no checkpoint directory: name a new folder"):
+        release(tiny_run.path, tmp_path / "mine")
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+    first = release(tiny_run.path, tmp_path / "again", half=False)
+    before = (first / "metrics.json").stat().st_mtime_ns
+    with pytest.raises(UserError):
+        release(tiny_run.path, tmp_path / "again", split="nowhere")
+    assert (first / "metrics.json").stat().st_mtime_ns == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "mine"]
