@@ -26,6 +26,7 @@ BENCHMARKS = {
     "losses": "every loss on one core: value and gradient of a batch, and the maps that a loader makes for it",
     "batchnorm": "the momentum of the backbone's BatchNorm statistics in a short training",
     "zoo": "every architecture at 256 px: speed, cost, memory; beside segmentation_models.pytorch where that is named",
+    "cluster": "what Ray adds to a run and to a step",
     "pets": "Oxford pets at 160 px, 20 epochs, figures on the test split at native size",
 }
 

@@ -133,8 +133,6 @@ def test_the_command_line_goes_on_with_what_is_missing(
     _, said, same = predict(*on_ray)
     assert "4 of 4 pictures are done already" in said
     assert {name: same[name] for name in same if name != FOLDER} == {n: now[n] for n in now if n != FOLDER}
-    _, said, _ = predict(*on_ray, "--threshold", "0.5")
-    assert "are done already" not in said
 
 
 def test_workers_that_are_killed_lose_nothing(predictor: Predictor, model: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,13 @@ from PIL import Image
 
 from segmodels.cli import main
 from segmodels.errors import UserError
+from segmodels.hub.checkpoint import SPEC, WEIGHTS
+from segmodels.prediction.export import Settings
 from segmodels.prediction.picture_row import Wanted, check_free
+from segmodels.prediction.postprocess import Components
+from segmodels.prediction.result import Refinement
 from segmodels.prediction.scale import bucket
+from segmodels.prediction.scale.conduct import about_call
 from segmodels.prediction.scale.listing import Item, item_of, key_of, pictures_at
 from segmodels.prediction.scale.records import Records
 from segmodels.prediction.sources import pictures_in
@@ -42,7 +48,7 @@ def test_paths_are_listed_as_for_this_machine_and_read_anywhere(given: list[Path
     assert len(found) == 5
     for number, (source, there) in enumerate(zip(found, expected, strict=True)):
         if source.place is None:
-            with pytest.raises(UserError, match="gone.png: no such file"):
+            with pytest.raises(UserError, match=r"gone\.png: no such file"):
                 source.read()
             continue
         item = item_of(Item(number, source.name, source.origin, "key", source.place).text())
@@ -78,7 +84,7 @@ def test_what_cannot_be_read_in_a_bucket_says_so_in_a_line(given: list[Path], tm
         (tmp_path / "empty").as_uri(): "holds no picture",
         given[1].as_uri(): "is an archive: unpack it in the bucket",
         "ftp://user:secret@host/folder": "ftp://host/folder cannot be read",
-        "s3://key:secret@": "cannot be read",
+        "s3://key:secret@": "names no bucket",
     }
     for source, reason in zip(pictures_at(list(reasons)), reasons.values(), strict=True):
         assert source.place is None
@@ -111,6 +117,23 @@ def test_the_key_changes_with_the_picture_and_the_call(tmp_path: Path) -> None:
     assert keys == {key_of(source, about) for source in pictures_at([tmp_path]) for about in ("call", "other")}
     (tmp_path / "0.png").write_bytes(png(0) + b"x")
     assert len(keys & {key_of(source, "call") for source in pictures_at([tmp_path])}) == 1
+
+
+def test_what_is_asked_for_changes_with_the_model_and_every_option(tmp_path: Path) -> None:
+    for name in (SPEC, WEIGHTS):
+        (tmp_path / name).write_bytes(b"1")
+    plain = Wanted(("png",))
+    asked = [
+        plain, replace(plain, formats=("png", "csv")), replace(plain, page=1), replace(plain, tile=64),
+        replace(plain, tta="flips"), replace(plain, refinement=Refinement(0.5)),
+        replace(plain, settings=Settings(micrometres=0.5)), replace(plain, settings=Settings(method=Components())),
+        replace(plain, settings=Settings(method=Components(smallest=3))),
+    ]  # fmt: skip
+    calls = {about_call(tmp_path, engine, wanted) for engine in ("auto", "onnx") for wanted in asked}
+    assert len(calls) == 2 * len(asked)
+    assert about_call(tmp_path, "auto", Wanted(("png",))) in calls
+    (tmp_path / WEIGHTS).write_bytes(b"2")
+    assert about_call(tmp_path, "auto", plain) not in calls
 
 
 def test_a_picture_is_done_while_its_results_are_as_they_were_written(tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def onnx_logits(session: Any, images: np.ndarray) -> np.ndarray:
 
 def _kept(folder: Path) -> Path:
     """Where the file of a checkpoint as it is now is kept."""
-    place = hashlib.blake2b(os.fsencode(folder.absolute()), digest_size=8).hexdigest()
+    folder = folder.absolute()
+    place = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
     return home() / "cache" / "onnx" / place / f"{state_of([folder / WEIGHTS, folder / SPEC], VERSION)}.onnx"
 
 

@@ -53,13 +53,13 @@ class InBucket:
         with tempfile.TemporaryDirectory(prefix="segmodels-") as folder:
             need_space(Path(folder), self.size)
             file = Path(folder, "picture" + PurePosixPath(self.path).suffix[:16])
-            with explained(self.shown):
+            with explained(self.shown, self.address):
                 store, _ = _opened(self.address)
                 source = store.open_input_stream(self.path)
             taken = 0
             with source, file.open("wb") as target:
                 while True:
-                    with explained(self.shown):
+                    with explained(self.shown, self.address):
                         data = source.read(CHUNK)
                     if not data or (taken := taken + len(data)) > self.size:
                         break
@@ -90,7 +90,7 @@ def found_in_bucket(address: str) -> Sequence[Found]:
     shown = without_secrets(address)
     name = PurePosixPath(urlsplit(address).path).name or urlsplit(shown).netloc
     try:
-        with explained(shown):
+        with explained(shown, address):
             return _found(address, shown, name)
     except UserError as error:
         return [failing(name, shown, str(error))]
@@ -143,8 +143,9 @@ def _opened(address: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def explained(shown: str) -> Iterator[None]:
-    """Turn what Arrow raises over a store into one line that names the picture or the bucket."""
+def explained(shown: str, address: str) -> Iterator[None]:
+    """Turn what Arrow raises over a store into one line that names the picture or the bucket, without what the address
+    hides."""
     from pyarrow import ArrowException
 
     try:
@@ -152,7 +153,7 @@ def explained(shown: str) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{shown}: there is nothing of that name") from None
     except (OSError, ArrowException, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).replace(address, shown).split())[:160]
         raise UserError(
             f"{shown} cannot be read ({reason}): see whether it is there, and whether this machine and all nodes of "
             "the cluster have the keys to it"

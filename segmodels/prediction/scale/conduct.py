@@ -22,6 +22,7 @@ from segmodels.prediction.export import FORMATS, Settings
 from segmodels.prediction.picture_row import NOTHING, PLAIN, Wanted, check_free
 from segmodels.prediction.predictor import AUTO
 from segmodels.prediction.result import Refinement
+from segmodels.prediction.scale.bucket import InBucket
 from segmodels.prediction.scale.listing import Item, key_of, pictures_at
 from segmodels.prediction.scale.quiet import quiet_core, quiet_data
 from segmodels.prediction.scale.records import Records
@@ -100,7 +101,7 @@ def predict_at_scale(
     records = Records(out.absolute())
     with records.owned():
         call = _Call(pictures, out, reporter, stop)
-        left = call.begin(records, wanted, _about(whole(folder), engine, wanted))
+        left = call.begin(records, wanted, about_call(whole(folder), engine, wanted))
         if left:
             with ExitStack() as stack:
                 with quiet_core():
@@ -149,7 +150,7 @@ class _Call:
         if done:
             self.reporter.note(f"{done} of {len(self.pictures)} pictures are done already")
         if left:
-            self.reporter.note(f"predicting {len(left)} pictures on Ray")
+            self.reporter.note(f"{len(left)} of {len(self.pictures)} pictures go to Ray")
         return left
 
     def finish(self, answers: Iterator[dict[str, Any]]) -> None:
@@ -192,7 +193,7 @@ def _answers(ray: Any, left: Sequence[Item], each: Share, worker: dict[str, Any]
     room = sum(min(n.cpus // each.cpus, n.gpus // each.gpus if each.gpus else n.cpus) for n in nodes(ray))
     most = max(1, min(MOST_PICTURES, len(left) // (LEAST_TASKS * max(1, room))))
     tasks = -(-len(left) // most)
-    with quiet_data(ray):
+    with quiet_data():
         import ray.data
 
         rows = ray.data.from_items([{"item": item.text()} for item in left], override_num_blocks=tasks)
@@ -209,8 +210,8 @@ def _answers(ray: Any, left: Sequence[Item], each: Share, worker: dict[str, Any]
             yield json.loads(answer["row"])
 
 
-def _about(folder: Path, engine: str, wanted: Wanted) -> str:
-    """A name for what is asked of every picture: the model's content and all options."""
+def about_call(folder: Path, engine: str, wanted: Wanted) -> str:
+    """A name for what is asked of every picture: the content of the model in a folder, and all options."""
     digest = hashlib.blake2b(digest_size=16)
     with explain_disk_errors(folder):
         for name in (SPEC, WEIGHTS):
@@ -238,4 +239,5 @@ def _about(folder: Path, engine: str, wanted: Wanted) -> str:
 
 def _path_of(source: Source) -> str:
     """The path of a picture, where it has one on this machine."""
-    return source.origin.removeprefix("file://")
+    place = source.place
+    return place.path if isinstance(place, InBucket) and place.address.startswith("file:") else source.origin

@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from unittest.mock import patch
 
 #: Ray's own variable for what its core says on standard error.
@@ -32,12 +31,13 @@ def quiet_core() -> Iterator[None]:
 
 
 @contextmanager
-def quiet_data(ray: Any) -> Iterator[None]:
-    """No bars and logs of Ray Data in the block, and nothing of workers that die, which are replaced; and no end to the
-    patience with a picture."""
+def quiet_data() -> Iterator[None]:
+    """No bars and logs of Ray Data in the block, and no end to the patience with a picture."""
     from ray.data import DataContext
 
-    context = DataContext.get_current().copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.enable_operator_progress_bars = False
     context.print_on_execution_start = False
@@ -45,10 +45,8 @@ def quiet_data(ray: Any) -> Iterator[None]:
     logger = logging.getLogger("ray.data")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    # Ray has no setting for these: a thread of it prints them to standard output.
-    messages = patch.object(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)
     try:
-        with DataContext.current(context), warnings.catch_warnings(), messages:
+        with DataContext.current(context), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
