@@ -114,6 +114,25 @@ def test_build_finds_them_by_name(arrays: Path) -> None:
     np.testing.assert_array_equal(run(model, picture), run(network(arrays), picture))
 
 
+def test_another_network_on_the_same_encoder_takes_it(arrays: Path) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    for name in ("unet", "fpn", "deeplabv3+"):
+        model = build(name, backbone="mobilenetv2", classes=3, weights="voc")
+        found = voc.read_voc(arrays)
+        filled = [row for row in voc.ROWS if row.layer in {each.name for each in model.get_layer("backbone").layers}]
+        assert {row.scope for row in filled} >= {row.scope for row in voc.ROWS if row.scope.startswith("Mobi")} - {
+            "MobilenetV2/expanded_conv_16/project"
+        }
+        for row in filled:
+            layer = model.get_layer("backbone").get_layer(row.layer)
+            np.testing.assert_array_equal(layer.get_weights()[0], found[row.scope][0])
+        assert run(model, picture).shape == (1, 64, 64, 3)
+    with pytest.raises(
+        UserError, match="are those of deeplabv3 on mobilenetv2, not on mobilenet: choose that backbone"
+    ):
+        build("unet", backbone="mobilenet", classes=3, weights="voc")
+
+
 def test_other_classes_leave_the_last_layer_new(arrays: Path) -> None:
     model = build("deeplabv3", backbone="mobilenetv2", classes=3, aspp_rates=(), output_stride=8)
     before = model.get_layer("logits").get_weights()

@@ -47,7 +47,7 @@ def write_card(
     *,
     repository: str | None = None,
     report: Mapping[str, Any] | None = None,
-    before: Mapping[str, Any] | None = None,
+    before: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write `README.md` from the spec, the figures in `metrics["validation"]` and the pictures in `previews/`.
 
@@ -55,7 +55,7 @@ def write_card(
         folder: of the checkpoint.
         repository: `hf://owner/name` where it will be found; else the card speaks of a folder.
         report: what `evaluate` found on the test split, where it did.
-        before: the recipe of the weights that its training began with, where those were trained as well.
+        before: the recipes of the trainings that led to the weights which it began with, the first one first.
     """
     previews = sorted((folder / "previews").glob("*.png"))
     write_text(folder / "README.md", card(spec, metrics, previews, repository=repository, report=report, before=before))
@@ -68,7 +68,7 @@ def card(
     *,
     repository: str | None = None,
     report: Mapping[str, Any] | None = None,
-    before: Mapping[str, Any] | None = None,
+    before: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The card as Markdown with the Hub's front matter; see `write_card`."""
     figures = all_figures(spec, metrics, report)
@@ -199,15 +199,16 @@ def _training_data(spec: Spec, metrics: Mapping[str, Any]) -> str:
     return f"{_data(spec)}{many}. Whoever published the model knows its licence."
 
 
-def _recipe(spec: Spec, before: Mapping[str, Any] | None) -> list[str]:
+def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]]) -> list[str]:
     told = {key: spec.recipe[key] for key in KEY_FIELDS if spec.recipe.get(key) not in (None, {}, [])}
     rows = [(key.replace("_", " "), inert(_shown(value))) for key, value in told.items()]
     found = [_table(("field", "value"), rows)] if rows else ["It is not known."]
-    if command := _command(spec.recipe):
-        first = _command(before) if before else None
-        start = _portable(spec.recipe.get("start_from"))
-        lines = [f"{first} --run-dir {shlex.quote(str(start))}"] if first else []
-        found += ["To train it again:", _fenced("\n".join([*lines, command]), "bash")]
+    trainings = [*before, spec.recipe]
+    commands = [_command(recipe) for recipe in trainings]
+    if all(commands):
+        starts = [f" --run-dir {shlex.quote(str(_portable(later['start_from'])))}" for later in trainings[1:]]
+        lines = [f"{command}{start}" for command, start in zip(commands, [*starts, ""], strict=True)]
+        found += ["To train it again:", _fenced("\n".join(lines), "bash")]
     return found
 
 

@@ -15,6 +15,8 @@ from segmodels.hub.half import write_half
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import find_checkpoint, owner
 
+#: Trainings before the last one that a card tells of.
+MOST_BEFORE = 5
 #: Of a report, what `metrics.json` keeps.
 FIGURES = (
     "split", "images", "at", "loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "classes",
@@ -79,7 +81,17 @@ def _metrics(folder: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _before(checkpoint: Path) -> dict[str, Any] | None:
-    """The recipe of what a run began with, which the run keeps."""
-    run = owner(checkpoint)
-    return read_spec(run / "start").recipe if run and (run / "start" / SPEC).is_file() else None
+def _before(checkpoint: Path) -> list[dict[str, Any]]:
+    """The recipes of the trainings that led to what a run began with, the first one first, as far back as they are
+    here."""
+    found: list[dict[str, Any]] = []
+    while len(found) < MOST_BEFORE and (run := owner(checkpoint)) and (run / "start" / SPEC).is_file():
+        recipe = read_spec(run / "start").recipe
+        if not recipe:
+            break
+        found.insert(0, recipe)
+        try:
+            checkpoint = find_checkpoint(str(read_spec(checkpoint).recipe.get("start_from")))
+        except UserError:
+            break
+    return found

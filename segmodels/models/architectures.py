@@ -318,12 +318,12 @@ def implied_options(architecture: str, backbone: str, weights: str | Path, optio
     """`options` and what the weights ask for; `UserError` where they are for another network."""
     implied: dict[str, Any] = {}
     if (whole := published(weights)) is not None:
-        if (architecture, backbone) != (whole.architecture, whole.backbone):
+        if backbone != whole.backbone:
             raise UserError(
-                f"weights={str(weights)!r} are for {whole.architecture} on {whole.backbone}, not for "
-                f"{architecture} on {backbone}: choose those, or other weights"
+                f"weights={str(weights)!r} are those of {whole.architecture} on {whole.backbone}, not on {backbone}: "
+                f"choose that backbone, or other weights"
             )
-        implied = whole.options
+        implied = whole.options if architecture == whole.architecture else {}  # of another network, its encoder
     elif str(weights) == "imagenet" and backbone in BACKBONES and not BACKBONES[backbone].weights:
         raise UserError(unpublished(BACKBONES[backbone]))
     elif architecture == "segformer" and str(weights) != "none":

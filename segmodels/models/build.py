@@ -43,8 +43,9 @@ def build(
         backbone: "none" for the architecture's own plain encoder, or a name of `segmodels.backbones()`; None for the
             architecture's default.
         weights: of the backbone: "none" for random, "imagenet", or a file; "voc" (or the path
-            of a copy) for Google's DeepLabv3 on MobileNetV2. Its batch norms are folded: before a training of your own
-            give them statistics with `segmodels.models.voc.unfold_batch_norm`, as `segmodels.train` does.
+            of a copy) for Google's DeepLabv3 on MobileNetV2, of which any other network on that takes the encoder. Its
+            batch norms are folded: before a training of your own give them statistics with
+            `segmodels.models.voc.unfold_batch_norm`, as `segmodels.train` does.
         auxiliary: return `{"logits": …, "auxiliary": […]}` with the auxiliary heads and those for deep supervision.
         norm_momentum: of the running statistics of the backbone's BatchNorm layers.
         **options: the architecture's own keywords.
@@ -76,5 +77,5 @@ def build(
     if whole:
         from segmodels.models.voc import load_voc
 
-        load_voc(model, weights)
+        load_voc(model, weights, encoder_only=architecture != whole.architecture)
     return model

@@ -80,17 +80,18 @@ def _rows() -> Iterator[Row]:
 ROWS = tuple(_rows())
 
 
-def load_voc(model: Any, weights: str | Path = NAME) -> None:
+def load_voc(model: Any, weights: str | Path = NAME, *, encoder_only: bool = False) -> None:
     """Fill `deeplabv3` on `mobilenetv2` with `aspp_rates=()`; with other classes than 21 its last layer stays as it is.
 
     Args:
         model: the whole network, its backbone a layer named "backbone".
+        encoder_only: fill nothing but that backbone, of whatever network on `mobilenetv2`.
         weights: "voc", which is looked up in `SEGMODELS_WEIGHTS_DIR` and Keras' cache and else downloaded; or a path.
 
     Raises:
         UserError: weights that are not to be had, damaged, or not these; another network. The model is unchanged then.
     """
-    targets = list(_targets(model))
+    targets = list(_targets(model, encoder_only))
     if str(weights) == NAME:
         what = "PASCAL VOC weights of DeepLabv3 on MobileNetV2"
         path = in_weights_folder((ARRAYS, ARCHIVE, GRAPH)) or download(ARCHIVE, URL, "", what)
@@ -105,11 +106,14 @@ def load_voc(model: Any, weights: str | Path = NAME) -> None:
             norm.set_weights([one * np.sqrt(1 + norm.epsilon), offset, 0 * one, one])
 
 
-def _targets(model: Any) -> Iterator[tuple[Row, Any, Any]]:
+def _targets(model: Any, encoder_only: bool) -> Iterator[tuple[Row, Any, Any]]:
     """The layers to fill; `UserError` where the network is another."""
     try:
         backbone = model.get_layer("backbone")
+        there = {layer.name for layer in backbone.layers}
         for row in ROWS:
+            if encoder_only and row.layer not in there:  # a head, or deeper than this network goes
+                continue
             owner = backbone if row.scope.startswith("MobilenetV2") else model
             layer = owner.get_layer(row.layer)
             shape = tuple(layer.kernel.shape)
