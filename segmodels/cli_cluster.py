@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
+from segmodels.cluster import connection
 from segmodels.errors import UserError, choose
 from segmodels.training.placed import Resources
 
@@ -28,6 +31,7 @@ def is_on_ray(parsed: argparse.Namespace) -> bool:
     if choose("place", parsed.on, PLACES) == "ray":
         if getattr(parsed, "devices", None) is not None:
             raise UserError("--devices names this machine's: on a Ray cluster, say --gpus N and --cpus N instead")
+        connection.when_gone = _end
         return True
     for name in ("address", "cpus", "gpus"):
         if getattr(parsed, name) is not None:
@@ -41,3 +45,10 @@ def resources_of(parsed: argparse.Namespace) -> Resources:
         if (value := getattr(parsed, name)) is not None and value < least:
             raise UserError(f"--{name} {value}: give a number, {least} or more")
     return Resources(getattr(parsed, "devices", None), parsed.address, parsed.cpus, parsed.gpus)
+
+
+def _end(said: str) -> None:
+    """End at once: the process waits for a cluster that is gone, and cannot end as others do."""
+    goes_on = "`runs resume RUN` goes on with a run, and all else by the same command at another --address"
+    print(f"segmodels: {said}: what was done is kept; {goes_on}", file=sys.stderr, flush=True)
+    os._exit(2)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +17,14 @@ import pytest
 from segmodels.cluster import connection, nodes
 from segmodels.cluster.nodes import check_nodes, share
 from segmodels.errors import UserError
+from segmodels.process import start
 from segmodels.recipe import Recipe
 from segmodels.training import launchers
 from segmodels.training.launchers import opened, settle, stop
 from segmodels.training.launchers.wait import wait
 from segmodels.training.placed import Placed, Resources, displace, hold_as_launcher, place, placed
 from segmodels.training.reporter import Reporter
-from segmodels.training.runs import Run
+from segmodels.training.runs import Run, list_runs
 
 pytestmark = pytest.mark.xdist_group("ray")
 
@@ -241,6 +244,43 @@ def test_every_launcher_has_the_four_verbs() -> None:
     assert set(launchers.LAUNCHERS) == {"local", "ray"}
     for kind in (LocalLauncher, RayLauncher):
         assert all(callable(getattr(kind, verb)) for verb in ("start", "watch", "stop", "resume"))
+
+
+#: A cluster of its own process, which can be killed.
+MORTAL = """
+import os, sys, time
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+from ray.cluster_utils import Cluster
+made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+print(made.address, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_that_vanishes_leaves_the_run(home: Path, tmp_path: Path) -> None:
+    mortal = subprocess.Popen([sys.executable, "-c", MORTAL], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert mortal.stdout is not None
+    address = mortal.stdout.readline().strip()
+    quick(epochs=300).save(tmp_path / "recipe.json")
+    words = ["train", "--recipe", str(tmp_path / "recipe.json"), "--on", "ray", "--address", address]
+    with (tmp_path / "said").open("w") as said:
+        verb = start(words, stderr=said, stdout=said)
+        (run,) = until(lambda: [run for run in list_runs() if len(run.history()) > 1])
+        os.killpg(mortal.pid, signal.SIGKILL)
+        assert verb.wait(90) == 2
+    (line,) = [line for line in (tmp_path / "said").read_text().splitlines() if line.startswith("segmodels: ")]
+    assert f"the Ray cluster at {address} is gone: what was done is kept; `runs resume RUN`" in line
+    until(lambda: not run.locked())
+    assert run.state == "interrupted"
+    epochs = len(run.history())
+    settle(run)
+    with opened("local") as here:
+        here.resume(run)
+        until(lambda: len(run.history()) > epochs + 1)
+        here.stop(run)
+    run.wait()
+    assert [row["epoch"] for row in run.history()] == list(range(1, len(run.history()) + 1))
 
 
 @pytest.mark.slow

@@ -7,10 +7,11 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
+from segmodels.cluster.watch import watched
 from segmodels.errors import UserError
 
 #: The packages of Ray that are needed, by what needs them.
@@ -23,6 +24,10 @@ ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
 #: Seconds that the head of a cluster has to take a connection.
 PATIENCE = 5.0
+
+#: Called from another thread, with a few words, when the cluster that this process is connected to is gone; the command
+#: line ends the process then.
+when_gone: Callable[[str], None] | None = None
 
 
 def missing_ray() -> str | None:
@@ -76,7 +81,8 @@ def connected(address: str | None = None, *, cpus: int | None = None) -> Iterato
                 configure_logging=False,
                 **own,
             )
-        with explained(wanted):
+        head = ray.get_runtime_context().gcs_address
+        with watched(head, when_gone) if when_gone else nullcontext(), explained(wanted):
             yield ray
     finally:
         ray.shutdown()
