@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,7 +26,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     cli_recipes.add_fields(made)
     made.add_argument("--space", metavar="FILE", help="what is searched, and how: YAML or JSON")
     made.add_argument("--name", default="", help="of the search (default: its data set and method)")
-    made.add_argument("--resume", metavar="SEARCH", help="go on with one, and try again what failed")
+    made.add_argument(
+        "--resume", metavar="SEARCH", help="go on with one, here or with --on elsewhere, and try again what failed"
+    )
     cli_cluster.add_on(made)
     group = verbs.add_parser("searches", help="searches of hyper-parameters, wherever they were started")
     group = group.add_subparsers(required=True, metavar="VERB")
@@ -45,6 +50,8 @@ def tune(parsed: argparse.Namespace) -> tuple[Any, str]:
     if parsed.resume is not None:
         _alone(parsed)
         search = find_search(parsed.resume)
+        if on == "ray" or parsed.cpus is not None or parsed.gpus is not None:
+            search.move(on if on == "ray" else search.on, _elsewhere(parsed, search.resources))
         if search.state != "starting":  # as `begin` leaves it: a stop that was asked for since holds
             search.take_request()
     else:
@@ -53,7 +60,7 @@ def tune(parsed: argparse.Namespace) -> tuple[Any, str]:
     terminal.note(f"search {search.id}: {search.path}")
     with asked_to_end() as ends:
         try:
-            state = conduct(search, reporter=terminal, stop=ends)
+            state = conduct(search, reporter=terminal, stop=ends, gone=_cluster_gone)
         finally:
             terminal.close()
     document, text = _shown(search)
@@ -116,9 +123,26 @@ def _value(name: str, text: Any) -> Any:
 def _alone(parsed: argparse.Namespace) -> None:
     """`--resume` goes on with what was asked for before."""
     given = {**cli_recipes.given_fields(parsed), "recipe": parsed.recipe, "option": parsed.option}
-    given |= {name: getattr(parsed, name) for name in ("space", "name", "address", "cpus", "gpus")}
+    given |= {name: getattr(parsed, name) for name in ("space", "name")}
     if also := [name for name, value in given.items() if value]:
         raise UserError(f"--resume goes on with the search as it is: leave --{also[0].replace('_', '-')} out")
+
+
+def _elsewhere(parsed: argparse.Namespace, before: Any) -> Any:
+    """What a search that goes on gets: what is said now, else what it had; another cluster has another address."""
+    now = cli_cluster.resources_of(parsed)
+    return replace(
+        now,
+        address=now.address if parsed.on == "ray" else before.address,
+        cpus=now.cpus or before.cpus,
+        gpus=before.gpus if now.gpus is None else now.gpus,
+    )
+
+
+def _cluster_gone(said: str) -> None:
+    """End at once: the process waits for the cluster, and cannot end as others do."""
+    print(f"segmodels: {said}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def listed(_: argparse.Namespace) -> tuple[Any, str]:

@@ -102,7 +102,9 @@ class Conducted:
         if self.state in ALIVE:
             raise UserError(f"{self.KIND} {self.id} is at work: stop it first")
         if self.path.parent != self.folder().resolve():
-            raise UserError(f"{self.path} does not lie in {self.folder()}: remove the folder yourself")
+            raise UserError(
+                f"{self.path} is not among the {self.folder().name} of this home: remove the folder yourself"
+            )
         with explain_disk_errors(self.path):
             shutil.rmtree(self.path)
 

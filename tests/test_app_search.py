@@ -196,9 +196,15 @@ def test_a_trial_leads_to_its_run_and_begins_another(home: Path) -> None:
 def test_one_is_stopped_gone_on_with_and_deleted(home: Path, begun: list[str]) -> None:
     search = made_search(["finished", "waiting", "waiting", "waiting", "waiting", "waiting"])
     app = page()
-    app = widget(app.button, "Go on").click().run()
+    assert widget(app.number_input, "Processors a trial").value == 1, "as it had before"
+    app = widget(app.button_group, "On").set_value("ray").run()
+    app = widget(app.text_input, "Address").set_value("head:6379").run()
+    app = widget(app.button, "Go on with it").click().run()
+    assert not app.exception
     assert begun == [search.id]
-    assert not [button for button in app.button if button.label in ("Go on", "Yes, delete it")]
+    (moved,) = list_searches()
+    assert (moved.on, moved.resources) == ("ray", Resources(address="head:6379", cpus=1))
+    assert not [button for button in app.button if button.label in ("Go on with it", "Yes, delete it")]
     app = widget(app.button, "Stop").click().run()
     assert not app.exception
     assert search.take_request()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -340,10 +342,52 @@ def test_what_cannot_be_trained_makes_no_search(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_line_is_stopped_and_goes_on(home: Path, tmp_path: Path, python: Callable[..., Any]) -> None:
-    import subprocess
-    import sys
+def test_a_search_whose_cluster_vanishes_goes_on_elsewhere(
+    home: Path, tmp_path: Path, python: Callable[..., Any]
+) -> None:
+    space = tmp_path / "space.yaml"
+    recipe = {**SMALL, "epochs": 300, "deterministic": False}
+    space.write_text(json.dumps({"recipe": recipe, "space": {"learning_rate": [0.003]}}))
+    ready = tmp_path / "ready"
+    start = (
+        "from ray.cluster_utils import Cluster; import pathlib, sys;"
+        "cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1, 'include_dashboard': False});"
+        f"pathlib.Path({str(ready)!r}).write_text(cluster.address); sys.stdin.read(); cluster.shutdown()"
+    )
+    head = subprocess.Popen([sys.executable, "-c", start], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    tune = ["-m", "segmodels", "tune"]
+    process = None
+    try:
+        while not ready.exists() or not ready.read_text():
+            assert head.poll() is None
+            time.sleep(0.1)
+        words = ["--space", str(space), "--on", "ray", "--address", ready.read_text(), "--cpus", "1", "--name", "lost"]
+        process = subprocess.Popen([sys.executable, *tune, *words], stderr=subprocess.PIPE, text=True)
+        while not (list_searches() and list_searches()[0].trial(1).epoch >= 2):
+            assert process.poll() is None
+            time.sleep(0.1)
+        head.communicate()  # the cluster ends
+        error = process.communicate(timeout=90)[1]
+    finally:
+        for each in (head, process):
+            if each is not None:
+                each.kill()
+                each.wait()
+    assert process.returncode == 2
+    assert "is gone: go on elsewhere" in error.splitlines()[-1]
+    search = find_search("lost")
+    assert search.status()["state"] == "interrupted"
+    assert "is gone" in search.status()["error"]
+    before = search.trial(1)
+    assert (before.state, before.epoch < 300) == ("interrupted", True)
+    done = python(*tune, "--resume", "lost", "--on", "ray", "--address", "local", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"] == "finished"
+    assert epochs_of(search.trial(1)) == list(range(1, 301))
 
+
+@pytest.mark.slow
+def test_the_command_line_is_stopped_and_goes_on(home: Path, tmp_path: Path, python: Callable[..., Any]) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("search: {trials: 3, parallel: 1}\nspace:\n  learning_rate: {log: [1e-4, 1e-2]}\n")
     words = [

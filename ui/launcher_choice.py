@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 import streamlit as st
 
-from segmodels.cluster.connection import ADDRESS
 from segmodels.home import home
 from segmodels.hosted import limits
 from segmodels.process import ask
@@ -17,11 +15,10 @@ from segmodels.training.launch import launch, relaunch
 from segmodels.training.launchers import LAUNCHERS
 from segmodels.training.placed import LOCAL, Resources, placed
 from segmodels.training.runs import Run
+from ui.cluster_choice import choose_cluster
 from ui.device_choice import choose_device
 
 NAMES = {LOCAL: "This machine", "ray": "Ray cluster"}
-#: The cluster that was started on this machine.
-HERE = "auto"
 
 
 def choose_launcher(key: str) -> tuple[str, Resources] | None:
@@ -43,15 +40,7 @@ def choose_launcher(key: str) -> tuple[str, Resources] | None:
         return None
     if on == LOCAL:
         return on, Resources(choose_device())
-    address = st.text_input(
-        "Address", os.environ.get(ADDRESS, HERE), key=f"{key}-address",
-        help="HOST:PORT of its head, of which this machine is a node; auto is the one that `ray start --head` started "
-        "here",
-    )  # fmt: skip
-    with st.container(horizontal=True):
-        cpus = st.number_input("Processors a run", 1, 1024, None, key=f"{key}-cpus", placeholder="a GPU's part, or all")
-        gpus = st.number_input("GPUs a run", 0, 64, None, key=f"{key}-gpus", placeholder="1 if there is any")
-    return on, Resources(address=address.strip() or HERE, cpus=cpus, gpus=gpus)
+    return on, choose_cluster(key, "run")
 
 
 def start_run(recipe: Recipe, on: str, resources: Resources) -> str:

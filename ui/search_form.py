@@ -8,9 +8,9 @@ from segmodels.cluster.connection import missing_ray
 from segmodels.search.conduct import begin
 from segmodels.search.search import Search
 from segmodels.search.space import Space, values_text
-from segmodels.training.placed import Resources
 from ui.field_widgets import KEPT
 from ui.frame import plain
+from ui.search_place import choose_place
 
 EXAMPLE = """\
 search:
@@ -35,7 +35,6 @@ space:                  # what they differ in
 """
 #: Trials that are shown before a search begins.
 SHOWN = 5
-PLACES = {"local": "this machine", "ray": "a Ray cluster"}
 
 
 def search_form() -> None:
@@ -44,18 +43,8 @@ def search_form() -> None:
         st.info(f"A search needs Ray. {plain(said)}.", icon=":material/extension:")
         return
     text = st.text_area("Space", EXAMPLE, height=420, key="search-space", max_chars=20_000, persist_state=KEPT)
-    title, where, cpus = st.columns([3, 2, 2], vertical_alignment="bottom")
-    name = title.text_input("Name", max_chars=100, key="search-name", placeholder="what it is for")
-    on = where.segmented_control(
-        "On", list(PLACES), default="local", required=True, key="search-on", format_func=PLACES.__getitem__
-    )
-    given = cpus.number_input(
-        "Processors a trial", 1, 1024, None, key="search-cpus", placeholder="all, or a GPU's part",
-        help="Fewer let more trials go at a time",
-    )  # fmt: skip
-    address = None
-    if on == "ray":
-        address = st.text_input("Address", key="search-address", placeholder="HOST:PORT, or auto") or "auto"
+    name = st.text_input("Name", max_chars=100, key="search-name", placeholder="what it is for")
+    on, resources = choose_place("search-place")
     space = Space.parse(text or "")
     trials = space.trials()
     st.markdown(f"**{len(trials)}** {'run' if len(trials) == 1 else 'runs'} to train")
@@ -63,7 +52,6 @@ def search_form() -> None:
     if len(trials) > SHOWN:
         st.caption(f"and {len(trials) - SHOWN} more")
     if st.button("Start the search", type="primary", icon=":material/play_arrow:", key="search-start"):
-        resources = Resources(address=address, cpus=given)
         search = Search.create(space, name=(name or "").strip(), on=on, resources=resources)
         begin(search)
         st.session_state["search-next"] = search.id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 import yaml
@@ -49,8 +50,8 @@ def _coordinates(search: Search, trials: Sequence[Trial]) -> None:
         return
     how = search.space.how
     st.caption(
-        f"Each line is a trial, the last axis its {plain(how.metric)}: blue is worst, orange is best. Drag along an axis "
-        "to filter."
+        f"Each line is a trial, the last axis its {plain(how.metric)}: blue is worst, orange is best. "
+        "Drag along an axis to filter."
     )
     st.plotly_chart(
         parallel_coordinates(search.space.fields, rows, how.metric, higher=how.mode == "max", key=search.id),
@@ -65,7 +66,7 @@ def _coordinates(search: Search, trials: Sequence[Trial]) -> None:
 def _table(search: Search, trials: Sequence[Trial]) -> None:
     metric = search.space.how.metric
     order = ranked(search, trials)
-    columns = {
+    columns: dict[str, list[Any]] = {
         "Trial": [trial.number for trial in order],
         "State": [trial.state for trial in order],
         metric: [trial.value for trial in order],

@@ -10,10 +10,12 @@ from segmodels.conducted import ALIVE
 from segmodels.errors import UserError
 from segmodels.search.conduct import begin
 from segmodels.search.search import DONE, Search, Trial
+from segmodels.training.placed import Resources
 from ui.frame import in_place, plain
 from ui.run_view import BADGES
 from ui.search_form import search_form
 from ui.search_list import KEY, choose_search
+from ui.search_place import choose_place
 from ui.search_trials import trials_view
 
 #: Seconds between two looks at a search that is at work.
@@ -85,10 +87,13 @@ def _actions(search: Search, state: str, trials: Sequence[Trial]) -> None:
             )  # fmt: skip
             return
         if any(trial.state not in DONE for trial in trials):
-            st.button(
-                "Go on", icon=":material/play_arrow:", on_click=_go_on, args=(search,), key=f"search-on-{search.id}",
-                help="What is done stays; what failed is tried again",
-            )  # fmt: skip
+            with st.popover("Go on", icon=":material/play_arrow:", key=f"search-on-{search.id}"):
+                st.caption("What is done stays; what failed is tried again.")
+                on, resources = choose_place(f"search-again-{search.id}", search.on, search.resources)
+                st.button(
+                    "Go on with it", type="primary", on_click=_go_on, args=(search, on, resources),
+                    key=f"search-on-with-{search.id}",
+                )  # fmt: skip
         with st.popover("Delete", icon=":material/delete:", key=f"search-delete-{search.id}"):
             st.caption("The search and its table. Its runs stay, on the Train page.")
             st.button(
@@ -101,8 +106,13 @@ def _stop(search: Search) -> None:
         st.toast("Stopping after this step; its runs are paused.")
 
 
-def _go_on(search: Search) -> None:
-    _told(lambda: begin(search))
+def _go_on(search: Search, on: str, resources: Resources) -> None:
+    def act() -> None:
+        if (on, resources) != (search.on, search.resources):
+            search.move(on, resources)
+        begin(search)
+
+    _told(act)
 
 
 def _delete(search: Search) -> None:

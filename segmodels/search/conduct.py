@@ -18,6 +18,7 @@ from typing import Any
 
 from segmodels.cluster.connection import LOCAL, connected, missing_ray
 from segmodels.cluster.nodes import check_nodes, environment, share
+from segmodels.cluster.watch import watched
 from segmodels.conducted import ALIVE
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors
@@ -44,7 +45,13 @@ _QUIET = {
 }
 
 
-def conduct(search: Search, *, reporter: Reporter | None = None, stop: Callable[[], bool] = lambda: False) -> str:
+def conduct(
+    search: Search,
+    *,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    gone: Callable[[str], None] = lambda said: None,
+) -> str:
     """Go through a search, or go on with it; returns its state then: "finished" or "stopped".
 
     Trials that are finished or were pruned stay as they are, others go on, and what failed is tried again. Runs that
@@ -52,6 +59,8 @@ def conduct(search: Search, *, reporter: Reporter | None = None, stop: Callable[
 
     Args:
         stop: asked several times a second.
+        gone: called from another thread, with a line on it, when the cluster has vanished. Ray then leaves this process
+            waiting, and ends it after a minute; all runs can go on elsewhere.
 
     Raises:
         UserError: no Ray, no such cluster, another process conducts it, it was deleted, or the disk is full.
@@ -60,7 +69,7 @@ def conduct(search: Search, *, reporter: Reporter | None = None, stop: Callable[
     with search.lock():
         search.forget_failures()
         try:
-            _Conductor(search, told, stop).go()
+            _Conductor(search, told, stop, gone).go()
         except UserError as error:
             with suppress(UserError):
                 search.write_status(state="interrupted", phase="interrupted", error=str(error))
@@ -100,8 +109,8 @@ def begin(search: Search) -> None:
 class _Conductor:
     """One search while this process conducts it."""
 
-    def __init__(self, search: Search, told: Reporter, stop: Callable[[], bool]) -> None:
-        self.search, self.told, self.stop = search, told, stop
+    def __init__(self, search: Search, told: Reporter, stop: Callable[[], bool], gone: Callable[[str], None]) -> None:
+        self.search, self.told, self.stop, self.gone = search, told, stop, gone
         self.stops = False
         self.phase, self.said, self.looked = "", -1, 0.0
         self.done: set[int] = set()
@@ -121,7 +130,17 @@ class _Conductor:
             self._say(f"training, {each} a trial")
             # Tune takes trials in their order; those that have begun come first.
             order = sorted(open_trials, key=lambda trial: (trial.run is None, trial.number))
-            self._tune([trial.number for trial in order], trials, each.cpus, each.gpus)
+            with watched(ray.get_runtime_context().gcs_address, self._gone):
+                self._tune([trial.number for trial in order], trials, each.cpus, each.gpus)
+
+    def _gone(self, said: str) -> None:
+        line = (
+            f"{said}: go on elsewhere, as with python -m segmodels tune --resume {self.search.id} --on ray "
+            "--address local"
+        )
+        with suppress(UserError):
+            self.search.write_status(state="running", phase="the cluster is gone", error=line)
+        self.gone(line)
 
     def _tune(self, numbers: list[int], trials: list[Trial], cpus: int, gpus: int) -> None:
         from ray import tune
@@ -185,7 +204,8 @@ class _Conductor:
         trial = self.search.trial(number)
         metric = self.search.space.how.metric
         figure = "" if trial.value is None else f"  {metric} {trial.value:.4f} (epoch {trial.best_epoch})"
-        self.told.note(f"trial {number} ({values_text(trial.values)}) {what}{figure}")
+        so_far = f"{len(self.done)} of {len(self.search.values)}"
+        self.told.note(f"{so_far}: trial {number} ({values_text(trial.values)}) {what}{figure}")
         self._say()
 
     def _say(self, phase: str | None = None) -> None:

@@ -132,6 +132,11 @@ class Search(Conducted):
             return cls(path)
         raise UserError(f"cannot make a folder for the search below {searches_folder()}")
 
+    def move(self, on: str, resources: Resources) -> None:
+        """Go elsewhere from the next time on that it is conducted."""
+        write_json(self.path / FILE, {**read_json(self.path / FILE), "on": on, "resources": asdict(resources)})
+        self.on, self.resources = on, resources
+
     def recipe_of(self, number: int) -> Recipe:
         """What a trial is trained by; `UserError` where that is no recipe."""
         return self.space.recipe_of(self.values[number - 1])
