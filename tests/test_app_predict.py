@@ -161,6 +161,15 @@ def test_small_regions_and_holes_are_refined(home: Path, predictor: Predictor) -
     assert shares(app) == pytest.approx(refined.shares, abs=1e-6)
 
 
+def test_a_model_that_is_not_for_business_says_so(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "learnt from MoNuSeg, CC BY-NC-SA 4.0; not for commercial use"
+    assert said not in words(opened("4_Predict", model="a"))
+    monkeypatch.setenv("SEGMODELS_HOME", str(tmp_path))
+    tissue = Path(shutil.copytree(home / "a", tmp_path / "tissue")) / "segmodels.json"
+    tissue.write_text(tissue.read_text().replace('"toy-pets"', '"monuseg"'))
+    assert f"tissue: {said}" in words(opened("4_Predict", model="tissue"))
+
+
 def test_a_link_opens_an_example_with_all_that_was_chosen(home: Path, predictor: Predictor) -> None:
     link = {"from": "examples", "example": "cat", "threshold": "0.4", "tta": "flips", "engine": "keras"}
     app = fine(opened("4_Predict", model="b", **link))

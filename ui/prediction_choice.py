@@ -9,8 +9,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from segmodels.data.datasets import DATASETS, dataset_type
 from segmodels.hub.checkpoint import read_spec, weights_written
 from segmodels.prediction.result import Refinement
+from ui.frame import plain
 from ui.links import linked_selectbox
 from ui.models import usable_models
 
@@ -76,10 +78,23 @@ def choose_models() -> list[Model]:
     st.query_params[MODEL] = ",".join(names)
     if not names:
         st.info("Choose a model.", icon=":material/touch_app:")
-    return [
+    chosen = [
         Model(name, there[name].path, str(data) if (data := read_spec(there[name].path).recipe.get("data")) else None)
         for name in names
     ]
+    _terms(chosen)
+    return chosen
+
+
+def _terms(models: Sequence[Model]) -> None:
+    """Say which models may not be used for business, as their data may not."""
+    for data in dict.fromkeys(model.data for model in models):
+        if data in DATASETS and "NC" in (kind := dataset_type(data)).licence:
+            named = ", ".join(model.name for model in models if model.data == data)
+            st.caption(
+                f":material/copyright: {plain(named)}: learnt from {plain(kind.title)}, {plain(kind.licence)}; not for "
+                "commercial use"
+            )
 
 
 def _asked(there: Sequence[str]) -> list[str]:
