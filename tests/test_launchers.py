@@ -15,8 +15,13 @@ from typing import Any
 import pytest
 
 from segmodels.cluster import connection, nodes
+from segmodels.cluster.evaluation import evaluate_on_ray
 from segmodels.cluster.nodes import check_nodes, share
 from segmodels.errors import UserError
+from segmodels.evaluation.compare.comparison import Comparison
+from segmodels.evaluation.compare.conduct import conduct
+from segmodels.evaluation.compare.members import architecture_members
+from segmodels.evaluation.evaluate import evaluate
 from segmodels.process import start
 from segmodels.recipe import Recipe
 from segmodels.training import launchers
@@ -113,6 +118,28 @@ def test_a_run_whose_worker_is_killed_goes_on_from_where_it_was_saved(on_ray: An
     assert wait(on_ray, run, Reporter()) == "stopped"
     epochs = [row["epoch"] for row in run.history()]
     assert epochs == list(range(1, len(epochs) + 1)), "an epoch was trained twice or left out"
+
+
+def test_an_evaluation_there_is_the_one_made_here(cluster: str, tiny_run: Run, home: Path) -> None:
+    told = Told()
+    there = evaluate_on_ray(tiny_run.path, {"split": "test"}, address=cluster, cpus=1, reporter=told)
+    here = evaluate(tiny_run.path, keep=False)
+    assert there["confusion_matrix"] == here["confusion_matrix"]
+    assert there["loss"] == pytest.approx(here["loss"], rel=1e-4)
+    assert Path(there["report"]).is_dir()
+    assert told.notes == ["evaluating on 1 processor of the Ray cluster"]
+    with pytest.raises(UserError, match="split 'nowhere'"):
+        evaluate_on_ray(tiny_run.path, {"split": "nowhere"}, address=cluster, cpus=1)
+
+
+@pytest.mark.slow
+def test_a_comparison_trains_and_evaluates_there(cluster: str, home: Path) -> None:
+    members = architecture_members(["unet", "fpn"], quick(backbone="mobilenetv2", weights="none", options={}), 1)
+    comparison = Comparison.create(members, data="toy-pets", root=None)
+    assert conduct(comparison, on="ray", resources=Resources(address=cluster, cpus=1)) == "finished"
+    entries = comparison.entries()
+    assert [entry.state for entry in entries] == ["evaluated", "evaluated"], [entry.said for entry in entries]
+    assert all(entry.speed for entry in entries)
 
 
 def test_what_waits_can_be_stopped_and_goes_on_here(on_ray: Any) -> None:
@@ -284,6 +311,7 @@ def test_a_cluster_that_vanishes_leaves_the_run(home: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_ten_runs_finish_while_a_worker_is_killed_every_twenty_seconds(cluster: str, home: Path) -> None:
     with opened("ray", Resources(address=cluster, cpus=1)) as launcher:
         runs = [launcher.start(quick(epochs=60, seed=seed)) for seed in range(10)]
