@@ -29,6 +29,9 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     released.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
     released.add_argument("--out", required=True, metavar="DIR", help="the folder that is written")
     released.add_argument("--whole", action="store_true", help="keep the weights as they are, not in half the bytes")
+    released.add_argument(
+        "--size", type=int, metavar="S", help="side at which it is to see pictures (default: its own)"
+    )
     released.add_argument("--split", default="test", help="what the figures are of (default: test)")
     released.add_argument("--root", metavar="DIR", help="the folder of the data set")
 
@@ -89,7 +92,13 @@ def _release(parsed: argparse.Namespace) -> tuple[Any, str]:
     terminal = Terminal()
     try:
         path = release(
-            parsed.model, parsed.out, half=not parsed.whole, split=parsed.split, root=parsed.root, reporter=terminal
+            parsed.model,
+            parsed.out,
+            half=not parsed.whole,
+            size=parsed.size,
+            split=parsed.split,
+            root=parsed.root,
+            reporter=terminal,
         )
     finally:
         terminal.close()

@@ -13,7 +13,7 @@ from segmodels.cli import main
 from segmodels.errors import UserError
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.files import read_json
-from segmodels.hub.checkpoint import WEIGHTS, load_checkpoint
+from segmodels.hub.checkpoint import WEIGHTS, load_checkpoint, read_spec
 from segmodels.hub.half import write_half
 from segmodels.hub.release import release
 from segmodels.training.runs import Run
@@ -47,6 +47,19 @@ def test_a_release_is_small_and_its_figures_are_its_own(tiny_run: Run, home: Pat
     assert "split: test" in card
     travels = {"segmodels.json", WEIGHTS, "metrics.json", "history.csv", "README.md"}
     assert travels <= {path.name for path in out.iterdir()} <= {*travels, "previews"}
+
+
+def test_a_release_may_see_pictures_at_another_size(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    trained = read_spec(tiny_run.best).input.size
+    out = release(tiny_run.path, tmp_path / "larger", size=trained + 32)
+    assert read_spec(out).input.size == trained + 32
+    assert read_json(out / "metrics.json")["test"]["loss"] != evaluate(tiny_run.best, keep=False)["loss"]
+    assert (
+        f"resized to {trained + 32} x {trained + 32} pixels (it was trained at {trained})"
+        in (out / "README.md").read_text()
+    )
+    with pytest.raises(UserError, match="size 16: give a number of pixels from 32 to 2048"):
+        release(tiny_run.path, tmp_path / "small", size=16)
 
 
 def test_half_weights_are_read_as_any_others(tiny_run: Run, tmp_path: Path) -> None:

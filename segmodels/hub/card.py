@@ -244,7 +244,7 @@ def _portable(value: Any) -> Any:
 def _limits(spec: Spec) -> Iterable[str]:
     data = _name_of_data(spec)
     yield f"It has seen {_data(spec)} and nothing else: on pictures of another kind it does worse, without saying so."
-    yield _scale(spec.input)
+    yield _scale(spec.input, spec.recipe.get("image_size"))
     if any(label.name.lower() == "border" for label in spec.classes):
         yield (
             "`border` is a thin class between the others, on which people disagree as well: its figures are the "
@@ -254,14 +254,15 @@ def _limits(spec: Spec) -> Iterable[str]:
         yield "It is for research. It is not for diagnosis: it was never validated for use in a clinic."
 
 
-def _scale(seen: InputSpec) -> str:
+def _scale(seen: InputSpec, trained: Any) -> str:
     size = f"{seen.size} x {seen.size} pixels"
     if seen.mode == "tiles":
         return (
             f"It was trained on tiles of {size} cut from pictures as they are, and sees yours as they are: they should "
             "be of one scale with those."
         )
-    return f"It sees every picture as a whole, resized to {size}: what is smaller than a pixel there is lost."
+    at = f" (it was trained at {trained})" if type(trained) is int and trained != seen.size else ""
+    return f"It sees every picture as a whole, resized to {size}{at}: what is smaller than a pixel there is lost."
 
 
 def _versions() -> str:

@@ -9,12 +9,14 @@ from typing import Any
 from segmodels.errors import UserError
 from segmodels.files import read_json, replacing, user_path, write_json, write_text
 from segmodels.hub.card import write_card
-from segmodels.hub.checkpoint import SPEC, WEIGHTS, read_spec
+from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, input_spec, read_spec
 from segmodels.hub.contents import check_contents, contents_of
 from segmodels.hub.half import write_half
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import find_checkpoint, owner
 
+#: What sizes there are, as in an input contract.
+SMALLEST, LARGEST = 32, 2048
 #: Trainings before the last one that a card tells of.
 MOST_BEFORE = 5
 #: Of a report, what `metrics.json` keeps.
@@ -29,6 +31,7 @@ def release(
     out: str | Path,
     *,
     half: bool = True,
+    size: int | None = None,
     split: str = "test",
     root: str | Path | None = None,
     reporter: Reporter | None = None,
@@ -41,6 +44,9 @@ def release(
         model: a run or its id, a checkpoint directory, or `hf://owner/name@revision`.
         out: the folder.
         half: keep the kernels in float16, which halves the size; the figures are then those of such weights.
+        size: side at which it is to see pictures, in place of the one that it was trained at. Where augmentation enlarges
+            what is in a picture, as zooming does, a larger one than that of training is often better (Touvron et al.
+            2019, arXiv:1906.06423): try it on the validation split.
         split: of the data that it was trained on, for the figures.
         root: the folder of that data set.
         reporter: told how it goes; by default nobody.
@@ -49,7 +55,8 @@ def release(
         The folder.
 
     Raises:
-        UserError: no such model, no data to evaluate it on, or a folder that holds something else.
+        UserError: no such model, no data to evaluate it on, a size that cannot be, or a folder that holds something
+            else.
     """
     from segmodels.evaluation.evaluate import evaluate
 
@@ -57,6 +64,8 @@ def release(
     source, target = find_checkpoint(model, told), user_path(out)
     check_contents(source, str(model))
     spec = read_spec(source)
+    if size is not None:
+        spec = _at(spec, size)
     if target.exists() and not (target / SPEC).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there and is no checkpoint directory: name a new folder")
     with replacing(target) as beside:
@@ -73,6 +82,15 @@ def release(
         write_json(beside / "metrics.json", {**metrics, split: {name: report[name] for name in FIGURES}})
         write_card(beside, spec, metrics, report=report, before=_before(source))
     return target
+
+
+def _at(spec: Spec, size: int) -> Spec:
+    """The spec of the same model that sees pictures at another size."""
+    if spec.input.mode != "resize":
+        raise UserError("a model of tiles sees pictures at their own size: leave the size out")
+    if not SMALLEST <= size <= LARGEST:
+        raise UserError(f"size {size}: give a number of pixels from {SMALLEST} to {LARGEST}")
+    return spec.model_copy(update={"input": input_spec("resize", size)})
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
