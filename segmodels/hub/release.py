@@ -44,9 +44,9 @@ def release(
         model: a run or its id, a checkpoint directory, or `hf://owner/name@revision`.
         out: the folder.
         half: keep the kernels in float16, which halves the size; the figures are then those of such weights.
-        size: side at which it is to see pictures, in place of the one that it was trained at. Where augmentation enlarges
-            what is in a picture, as zooming does, a larger one than that of training is often better (Touvron et al.
-            2019, arXiv:1906.06423): try it on the validation split.
+        size: side at which it is to see pictures, in place of the one that it was trained at. Where augmentation
+            enlarges what is in a picture, as zooming does, a larger one than that of training is often better (Touvron
+            et al. 2019, arXiv:1906.06423): try it on the validation split.
         split: of the data that it was trained on, for the figures.
         root: the folder of that data set.
         reporter: told how it goes; by default nobody.
