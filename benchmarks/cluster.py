@@ -29,7 +29,7 @@ COLD_EPOCHS = 1
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "SEGMODELS_HOME": home}
-        run([*WORDS[:-4], "--epochs", "1"], environment)  # the data are prepared
+        run([*WORDS[:-4], "--epochs", "2"], environment)  # the data are prepared
         turns = []
         for _ in range(TURNS):
             here = run(WORDS, environment)

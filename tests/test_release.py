@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -89,19 +90,24 @@ def test_what_float16_cannot_hold_is_kept(tmp_path: Path) -> None:
         assert file["layer"].attrs["name"] == "layer"
 
 
-def test_the_command_of_what_it_began_with_stands_first(tiny_run: Run, home: Path, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(tiny_run.path, home / "runs" / "second"))
-    shutil.copytree(run / "best", run / "start")
-    spec = (run / "best" / "segmodels.json").read_text()
-    (run / "best" / "segmodels.json").write_text(spec.replace('"start_from": null', '"start_from": "/far/away/first"'))
-    assert main(["release", "second", "--out", str(tmp_path / "out"), "--whole"]) == 0
+def test_the_commands_of_what_it_began_with_stand_first(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    for name, before in (("second", tiny_run.path), ("third", home / "runs" / "second")):
+        run = Path(shutil.copytree(tiny_run.path, home / "runs" / name))
+        shutil.copytree(before / "best", run / "start")
+        recipe = read_json(run / "recipe.json")
+        (run / "recipe.json").write_text(json.dumps({**recipe, "start_from": str(before)}))
+    assert main(["release", "third", "--out", str(tmp_path / "out"), "--whole"]) == 0
     lines = (tmp_path / "out" / "README.md").read_text().split("To train it again:")[1].splitlines()
-    first, second = (line for line in lines if line.startswith("python -m segmodels train"))
-    assert first.endswith("--run-dir first")
+    first, second, third = (line for line in lines if line.startswith("python -m segmodels train"))
     assert "--start-from" not in first
-    assert "--start-from first" in second
-    weights = [tmp_path / "out" / WEIGHTS, run / "best" / WEIGHTS]
+    assert first.endswith(" --run-dir training-1")
+    assert " --start-from training-1" in second
+    assert second.endswith(" --run-dir training-2")
+    assert third.count("training-") == 1
+    assert " --start-from training-2" in third
+    weights = [tmp_path / "out" / WEIGHTS, home / "runs" / "third" / "best" / WEIGHTS]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert len(list((tmp_path / "out" / "previews").iterdir())) <= 3
 
 
 def test_a_folder_with_something_else_is_left_alone(tiny_run: Run, home: Path, tmp_path: Path) -> None:

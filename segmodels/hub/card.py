@@ -7,7 +7,6 @@ nor links. The same checkpoint gives the same card.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,11 @@ SQUARES = {
     "🟥": (221, 46, 68), "🟧": (244, 144, 12), "🟨": (253, 203, 88), "🟩": (120, 177, 89), "🟦": (85, 172, 238),
     "🟪": (170, 142, 214), "🟫": (193, 105, 79), "⬛": (49, 55, 61), "⬜": (230, 231, 232),
 }  # fmt: skip
+#: Named weights that a training begins with, in words.
+BEGINNINGS = {
+    "imagenet": "an encoder that had learnt the classes of ImageNet",
+    "voc": "the encoder of Google's DeepLabv3 for PASCAL VOC (Apache-2.0), which had seen ImageNet, COCO and VOC",
+}
 #: Data sets of tissue.
 HISTOLOGY = ("monuseg", "monuseg-2", "toy-nuclei")
 
@@ -76,7 +80,7 @@ def card(
     parts = [
         f"# {title}",
         _purpose(spec),
-        *_pictures(previews),
+        *_pictures(previews, spec),
         "## Use",
         *_use(repository),
         "## Classes",
@@ -85,7 +89,7 @@ def card(
         *(paragraph for each in figures for paragraph in _figures(spec, each, metrics)),
         *([] if figures else ["It has not been evaluated yet."]),
         "## Training data",
-        _training_data(spec, metrics),
+        _training_data(spec, metrics) + _beginning(spec, before),
         "## Recipe",
         *_recipe(spec, before),
         "## Limits",
@@ -129,12 +133,17 @@ def _purpose(spec: Spec) -> str:
     )
 
 
-def _pictures(previews: Sequence[Path]) -> list[str]:
+def _pictures(previews: Sequence[Path], spec: Spec) -> list[str]:
     shown = [f"previews/{path.name}" for path in previews if PREVIEW.fullmatch(f"previews/{path.name}")]
     if not shown:
         return []
     lines = [f"![picture, truth, prediction]({path})" for path in shown[:MOST_PICTURES]]
-    return ["\n\n".join(lines), "Pictures of the validation split: the picture, its true mask, the predicted one."]
+    data = _name_of_data(spec)
+    source = f" From {dataset_type(data).title}, {dataset_type(data).licence}." if data in DATASETS else ""
+    return [
+        "\n\n".join(lines),
+        f"Pictures of the validation split: the picture, its true mask, the predicted one.{source}",
+    ]
 
 
 def _use(repository: str | None) -> list[str]:
@@ -187,7 +196,8 @@ def _figures(spec: Spec, figures: Figures, metrics: Mapping[str, Any]) -> list[s
 
 def _training_data(spec: Spec, metrics: Mapping[str, Any]) -> str:
     data, pictures = _name_of_data(spec), count(metrics.get("train_images"))
-    many = "" if pictures is None else f", {pictures:,} pictures"
+    what = "tiles" if spec.input.mode == "tiles" else "pictures"
+    many = "" if pictures is None else f", {pictures:,} {what}"
     if data in DATASETS:
         kind = dataset_type(data)
         text = f"{kind.title}{many}; {kind.source}. Its licence: {kind.licence}."
@@ -199,15 +209,25 @@ def _training_data(spec: Spec, metrics: Mapping[str, Any]) -> str:
     return f"{_data(spec)}{many}. Whoever published the model knows its licence."
 
 
+def _beginning(spec: Spec, before: Sequence[Mapping[str, Any]]) -> str:
+    """What was learnt before, where that has a name."""
+    weights = (before[0] if before else spec.recipe).get("weights")
+    begun = BEGINNINGS.get(weights) if isinstance(weights, str) and spec.architecture.backbone != "none" else None
+    return f" The training began with {begun}." if begun else ""
+
+
 def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]]) -> list[str]:
-    told = {key: spec.recipe[key] for key in KEY_FIELDS if spec.recipe.get(key) not in (None, {}, [])}
+    recipe = {**spec.recipe, "weights": before[0].get("weights")} if before else spec.recipe  # those of the first one
+    told = {key: recipe[key] for key in KEY_FIELDS if recipe.get(key) not in (None, {}, [])}
     rows = [(key.replace("_", " "), inert(_shown(value))) for key, value in told.items()]
     found = [_table(("field", "value"), rows)] if rows else ["It is not known."]
-    trainings = [*before, spec.recipe]
+    names = [f"training-{number}" for number in range(1, len(before) + 1)]
+    starts = [{}, *({"start_from": name} for name in names)]
+    trainings = [{**recipe, **start} for recipe, start in zip([*before, spec.recipe], starts, strict=True)]
     commands = [_command(recipe) for recipe in trainings]
     if all(commands):
-        starts = [f" --run-dir {shlex.quote(str(_portable(later['start_from'])))}" for later in trainings[1:]]
-        lines = [f"{command}{start}" for command, start in zip(commands, [*starts, ""], strict=True)]
+        ends = [*(f" --run-dir {name}" for name in names), ""]
+        lines = [f"{command}{end}" for command, end in zip(commands, ends, strict=True)]
         found += ["To train it again:", _fenced("\n".join(lines), "bash")]
     return found
 

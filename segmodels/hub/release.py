@@ -8,12 +8,12 @@ from typing import Any
 
 from segmodels.errors import UserError
 from segmodels.files import read_json, replacing, user_path, write_json, write_text
-from segmodels.hub.card import write_card
+from segmodels.hub.card import MOST_PICTURES, write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, input_spec, read_spec
-from segmodels.hub.contents import check_contents, contents_of
+from segmodels.hub.contents import PREVIEW, check_contents, contents_of
 from segmodels.hub.half import write_half
 from segmodels.training.reporter import Reporter
-from segmodels.training.runs import find_checkpoint, owner
+from segmodels.training.runs import Run, find_checkpoint, owner
 
 #: What sizes there are, as in an input contract.
 SMALLEST, LARGEST = 32, 2048
@@ -70,7 +70,7 @@ def release(
         raise UserError(f"{target} is there and is no checkpoint directory: name a new folder")
     with replacing(target) as beside:
         beside.mkdir()
-        for path in contents_of(source):
+        for path in _contents(source):
             (beside / path).parent.mkdir(exist_ok=True)
             if path == WEIGHTS and half:
                 write_half(source / path, beside / path)
@@ -82,6 +82,12 @@ def release(
         write_json(beside / "metrics.json", {**metrics, split: {name: report[name] for name in FIGURES}})
         write_card(beside, spec, metrics, report=report, before=_before(source))
     return target
+
+
+def _contents(folder: Path) -> list[str]:
+    """What travels, with no more pictures than the card shows."""
+    previews = [path for path in contents_of(folder) if PREVIEW.fullmatch(path)]
+    return [path for path in contents_of(folder) if path not in previews[MOST_PICTURES:]]
 
 
 def _at(spec: Spec, size: int) -> Spec:
@@ -109,7 +115,7 @@ def _before(checkpoint: Path) -> list[dict[str, Any]]:
             break
         found.insert(0, recipe)
         try:
-            checkpoint = find_checkpoint(str(read_spec(checkpoint).recipe.get("start_from")))
+            checkpoint = find_checkpoint(Run(run).recipe.start_from or "")
         except UserError:
             break
     return found
