@@ -170,6 +170,15 @@ def test_a_model_that_is_not_for_business_says_so(home: Path, tmp_path: Path, mo
     assert f"tissue: {said}" in words(opened("4_Predict", model="tissue"))
 
 
+def test_the_page_begins_with_the_model_for_photos(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMODELS_HOME", str(tmp_path))
+    for name in ("nuclei", "zoo"):
+        shutil.copytree(home / "a", tmp_path / name)
+    assert opened("4_Predict").multiselect(key="models").value == ["nuclei"]
+    shutil.copytree(home / "a", tmp_path / "pets")
+    assert opened("4_Predict").multiselect(key="models").value == ["pets"]
+
+
 def test_a_link_opens_an_example_with_all_that_was_chosen(home: Path, predictor: Predictor) -> None:
     link = {"from": "examples", "example": "cat", "threshold": "0.4", "tta": "flips", "engine": "keras"}
     app = fine(opened("4_Predict", model="b", **link))

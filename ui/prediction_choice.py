@@ -18,6 +18,8 @@ from ui.models import usable_models
 
 #: Models side by side.
 MOST = 6
+#: The one that a page without a choice begins with, where it is there: it is for the photos that most have at hand.
+FIRST = "pets"
 #: The models, in the address, with commas between.
 MODEL = "model"
 
@@ -69,7 +71,8 @@ def choose_models() -> list[Model]:
         st.page_link("pages/2_Train.py", label="Train one", icon=":material/arrow_forward:")
         return []
     if "models" not in st.session_state:
-        st.session_state["models"] = _asked(list(there)) or list(there)[:1]
+        first = FIRST if FIRST in there else next(iter(there))
+        st.session_state["models"] = _asked(list(there)) or [first]
     st.session_state["models"] = [name for name in st.session_state["models"] if name in there]
     names = st.multiselect(
         "Models", list(there), key="models", max_selections=MOST, format_func=lambda name: there[name].title,
