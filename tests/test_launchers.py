@@ -193,6 +193,17 @@ def test_nodes_of_another_version_or_another_disk_are_named(
         check_nodes(on_ray.ray, [tmp_path])
 
 
+def test_a_cluster_of_another_ray_is_one_line(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray._private.utils as theirs
+
+    monkeypatch.setattr(theirs, "compute_version_info", lambda: ("2.1.0", "3.11.0"))
+    with (
+        pytest.raises(UserError, match=r"differ \(Ray \S+ on Python \S+ and Ray 2.1.0 on Python 3.11.0\): install"),
+        opened("ray", Resources(address=cluster)),
+    ):
+        pass
+
+
 def test_the_share_of_a_run_is_a_gpus_part_of_its_node() -> None:
     class Ray:
         def __init__(self, *found: tuple[int, int]) -> None:
