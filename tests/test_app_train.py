@@ -143,7 +143,7 @@ def test_a_run_is_cloned_and_forked_into_the_form(own: Run) -> None:
 
 def test_a_change_is_asked_for_and_a_finished_run_goes_on(own: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     going_on: list[str] = []
-    monkeypatch.setattr("ui.run_actions.relaunch", lambda run: going_on.append(run.id))
+    monkeypatch.setattr("ui.launcher_choice.relaunch", lambda run: going_on.append(run.id))
     app = opened("2_Train", run=own.id)
     assert not any(button.label == "Resume" for button in app.button)
     assert widget(app.button, "Change it").disabled

@@ -95,6 +95,7 @@ def test_trials_are_runs_and_one_that_fails_stops_no_other(home: Path, cluster: 
     assert not (search.path / "tune").exists()
 
 
+@pytest.mark.slow
 def test_a_trial_learns_what_its_recipe_learns_alone(home: Path, cluster: Any) -> None:
     """The oracle: the same recipe trained in this process."""
     from segmodels.training.train import train
@@ -167,6 +168,7 @@ def ordered(values: list[Any], field: str) -> int:
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_asha_ends_a_bad_trial_and_its_run_can_go_on(home: Path, cluster: Any) -> None:
     rates = [0.0001, 5.0]  # the second breaks the weights at once
     how = {"method": "asha", "trials": 2, "metric": "val_loss", "grace": 1, "reduction": 2, "parallel": 1}
