@@ -217,9 +217,7 @@ def test_a_page_says_what_is_limited(space: pytest.MonkeyPatch) -> None:
 
 def test_the_form_begins_within_the_budget_and_counts_a_visit(space: pytest.MonkeyPatch, home: Path) -> None:
     begun: list[Recipe] = []
-    space.setattr(
-        "segmodels.training.launch.launch", lambda recipe, devices: begun.append(recipe) or Run.create(recipe)
-    )
+    space.setattr("ui.launcher_choice.launch", lambda recipe, devices: begun.append(recipe) or Run.create(recipe))
     app = opened("2_Train")
     assert not app.exception
     assert not app.error
