@@ -155,7 +155,7 @@ def test_use_names_where_it_is():
         text = card(spec(), measured(), [], repository=name)
         lines = re.search(r"```python\n(.*?)\n```", text, re.DOTALL)
         assert lines is not None
-        assert len(lines[1].splitlines()) == 3
+        assert len([line for line in lines[1].splitlines() if line]) == 3
         compile(lines[1], "use", "exec")
         assert f'segmodels.Predictor("{said}")' in lines[1]
         assert f"python -m segmodels predict {said} photo.jpg --out masks" in text

@@ -150,6 +150,7 @@ def _use(repository: str | None) -> list[str]:
     name = repository or "path/to/this/folder"
     code = [
         "import segmodels",
+        "",
         f'result = segmodels.Predictor("{name}")("photo.jpg")',
         'result.overlay().save("overlay.png")',
     ]
