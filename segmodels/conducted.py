@@ -6,18 +6,22 @@ The app, the command line and the process that conducts it meet only in its file
 
 from __future__ import annotations
 
+import re
+import reprlib
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, write_json
 from segmodels.training.tickets import START_GRACE, holding, is_held
 
 STATUS, REQUEST = "status.json", "request.json"
+#: A name that is no path.
+PLAIN_NAME = re.compile(r"[\w.+-]+")
 #: States while a process is at work on it.
 ALIVE = ("starting", "running")
 
@@ -45,6 +49,27 @@ class Conducted:
     def folder(cls) -> Path:
         """Where all of the kind lie."""
         raise NotImplementedError
+
+    @classmethod
+    def listed(cls) -> list[Self]:
+        """Those of the home, newest first; damaged ones are left out."""
+        folder, found = cls.folder(), []
+        for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
+            with suppress(UserError):
+                if path.name[0] != "." and (path / cls.FILE).is_file():
+                    found.append(cls(path))
+        return found
+
+    @classmethod
+    def found(cls, name: str) -> Self:
+        """By its id, or its folder; `UserError` where there is none."""
+        places = [cls.folder() / name] if PLAIN_NAME.fullmatch(name) else []
+        for path in [*places, Path(name).expanduser()]:
+            with suppress(OSError, ValueError):
+                if (path / cls.FILE).is_file():
+                    return cls(path)
+        verb = f"`python -m segmodels {cls.folder().name} list` names them"
+        raise UserError(f"there is no {cls.KIND} {reprlib.repr(name)}: {verb}")
 
     def check_there(self) -> None:
         """`UserError` where it was deleted: its folder is not made again."""

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-import reprlib
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from segmodels.conducted import Conducted, document_of
+from segmodels.conducted import PLAIN_NAME, Conducted, document_of
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, slug, write_json
 from segmodels.home import home
@@ -228,25 +226,18 @@ def starts_path(record: Path) -> Path:
 
 def list_searches() -> list[Search]:
     """Those of the home, newest first; damaged ones are left out."""
-    folder, found = searches_folder(), []
-    for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
-        with suppress(UserError):
-            if path.name[0] != "." and (path / FILE).is_file():
-                found.append(Search(path))
-    return found
+    return Search.listed()
 
 
 def find_search(name: str) -> Search:
     """By its id, its folder, or what it was called, the newest of those; `UserError` where there is none."""
-    plain = re.fullmatch(r"[\w.+-]+", name) is not None
-    for path in [*([searches_folder() / name] if plain else []), Path(name).expanduser()]:
-        with suppress(OSError, ValueError):
-            if (path / FILE).is_file():
-                return Search(path)
-    for search in list_searches() if plain else []:
-        if _STAMP.sub("", search.id, count=1) == name:
-            return search
-    raise UserError(f"there is no search {reprlib.repr(name)}: `python -m segmodels searches list` names them")
+    try:
+        return Search.found(name)
+    except UserError:
+        for search in list_searches() if PLAIN_NAME.fullmatch(name) else []:
+            if _STAMP.sub("", search.id, count=1) == name:
+                return search
+        raise
 
 
 def _number(value: Any) -> float | None:

@@ -5,8 +5,6 @@ The app, the command line and the process that conducts it meet only in these fi
 
 from __future__ import annotations
 
-import re
-import reprlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -210,19 +208,9 @@ def _reading(members: Sequence[Member], data: str, root: str | None) -> dict[str
 
 def list_comparisons() -> list[Comparison]:
     """Those of the home, newest first; damaged ones are left out."""
-    folder, found = comparisons_folder(), []
-    for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
-        with suppress(UserError):
-            if path.name[0] != "." and (path / FILE).is_file():
-                found.append(Comparison(path))
-    return found
+    return Comparison.listed()
 
 
 def find_comparison(name: str) -> Comparison:
     """By its id, or its folder; `UserError` where there is none."""
-    places = [comparisons_folder() / name] if re.fullmatch(r"[\w.+-]+", name) else []
-    for path in [*places, Path(name).expanduser()]:
-        with suppress(OSError):
-            if (path / FILE).is_file():
-                return Comparison(path)
-    raise UserError(f"there is no comparison {reprlib.repr(name)}: `python -m segmodels comparisons list` names them")
+    return Comparison.found(name)
