@@ -268,6 +268,17 @@ def test_a_run_of_a_cluster_that_ended_with_its_process_is_interrupted(home: Pat
     assert placed(run.path) is None
 
 
+def test_what_has_ended_is_not_stopped(home: Path) -> None:
+    run = Run.create(quick())
+    place(run.path, Placed("ray", "done", Resources(address="127.0.0.1:1")))  # its worker is about to remove this
+    run.write_status(state="finished")
+    with pytest.raises(UserError, match="is finished: there is nothing to stop"):
+        stop(run)
+    assert run.state == "finished"
+    settle(run)
+    assert run.state == "finished"
+
+
 def test_a_damaged_note_of_where_a_run_is_counts_for_nothing(home: Path) -> None:
     run = Run.create(quick())
     for text in ("", "[]", '{"on": 3}', '{"on": "ray", "name": "a", "resources": {"cpus": -1}}'):

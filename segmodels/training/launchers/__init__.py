@@ -97,7 +97,7 @@ def opened(on: str = LOCAL, resources: Resources | None = None) -> Iterator[Laun
 def stop(run: Run, how: str = "stop") -> None:
     """Ask a run for its end, "stop" or "pause", wherever it went; `UserError` where nobody is at work."""
     where = placed(run.path)
-    if where is None or run.locked():
+    if where is None or run.locked() or run.state not in (*ALIVE, "interrupted"):
         run.request(how)
         return
     try:

@@ -73,7 +73,7 @@ class RayLauncher:
         return None
 
     def stop(self, run: Run, how: str = "stop") -> None:
-        if run.locked():
+        if run.locked() or run.state not in (*ALIVE, "interrupted"):
             run.request(how)
             return
         with explained(self.address):
