@@ -76,9 +76,9 @@ if alive:
             query_params={"run": run.id},
         )
 elif not runs:
+    first = "Hand *Predict* a photo of a cat or a dog. Or train" if "pets" in usable else "Train"
     st.info(
-        "New here? Train a small U-Net on **toy\\-pets**: it needs no download and takes a few minutes on a laptop. "
-        "Then hand it a picture.",
+        f"New here? {first} a small U-Net on **toy\\-pets**: it needs no download and takes a few minutes on a laptop.",
         icon=":material/flag:",
     )
 

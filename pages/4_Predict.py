@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from segmodels.hosted import limits
 from ui.frame import in_place, page
 from ui.prediction_choice import choose_how, choose_models
 from ui.prediction_many import many_view
@@ -15,7 +16,8 @@ from ui.prediction_view import prediction_view
 page(
     "Predict",
     ":material/draw:",
-    "Drop in pictures and get their masks. They stay on this computer and are forgotten with the tab.",
+    f"Drop in pictures and get their masks. They stay on {'this server' if limits().hosted else 'this computer'} and are "
+    "forgotten with the tab.",
 )
 
 
