@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from segmodels.hosted import limits
 from ui.frame import in_place, page
 from ui.prediction_choice import choose_how, choose_models
 from ui.prediction_many import many_view
@@ -16,8 +15,7 @@ from ui.prediction_view import prediction_view
 page(
     "Predict",
     ":material/draw:",
-    f"Drop in pictures and get their masks. They stay on {'this server' if limits().hosted else 'this computer'} and are "
-    "forgotten with the tab.",
+    "Drop in pictures and get their masks. They stay where this app runs and are forgotten with the tab.",
 )
 
 
