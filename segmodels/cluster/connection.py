@@ -14,7 +14,7 @@ from typing import Any
 from segmodels.cluster.watch import watched
 from segmodels.errors import UserError
 
-#: The packages of Ray that are needed, by what needs them.
+#: What has to be installed.
 PACKAGE = "ray"
 #: Names of actors are looked up in it, from whichever process.
 NAMESPACE = "segmodels"
