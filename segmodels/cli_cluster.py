@@ -31,7 +31,7 @@ def is_on_ray(parsed: argparse.Namespace) -> bool:
     if choose("place", parsed.on, PLACES) == "ray":
         if getattr(parsed, "devices", None) is not None:
             raise UserError("--devices names this machine's: on a Ray cluster, say --gpus N and --cpus N instead")
-        connection.when_gone = _end
+        connection.when_gone = _gone
         return True
     for name in ("address", "cpus", "gpus"):
         if getattr(parsed, name) is not None:
@@ -47,8 +47,12 @@ def resources_of(parsed: argparse.Namespace) -> Resources:
     return Resources(getattr(parsed, "devices", None), parsed.address, parsed.cpus, parsed.gpus)
 
 
-def _end(said: str) -> None:
-    """End at once: the process waits for a cluster that is gone, and cannot end as others do."""
-    goes_on = "`runs resume RUN` goes on with a run, and all else by the same command at another --address"
-    print(f"segmodels: {said}: what was done is kept; {goes_on}", file=sys.stderr, flush=True)
+def end_at_once(said: str) -> None:
+    """Say so in a line and end: the process waits for a cluster that is gone, and cannot end as others do."""
+    print(f"segmodels: {said}", file=sys.stderr, flush=True)
     os._exit(2)
+
+
+def _gone(said: str) -> None:
+    goes_on = "`runs resume RUN` goes on with a run, and all else by the same command at another --address"
+    end_at_once(f"{said}: what was done is kept; {goes_on}")

@@ -198,17 +198,12 @@ def _shown(comparison: Any, form: str, pairs: bool) -> tuple[Any, str]:
 
 def stop(parsed: argparse.Namespace) -> tuple[Any, str]:
     """`comparisons stop`."""
-    import time
-
     from segmodels.conducted import ALIVE
     from segmodels.evaluation.compare.comparison import find_comparison
 
     comparison = find_comparison(parsed.comparison)
     comparison.request_stop()
-    end = time.monotonic() + 120
-    while comparison.state in ALIVE and time.monotonic() < end:
-        time.sleep(0.2)
-    if comparison.state in ALIVE:
+    if comparison.wait(120) in ALIVE:
         raise UserError(f"comparison {comparison.id} has not stopped yet: its run ends after its present step")
     return {"comparison": comparison.id, "state": comparison.state}, f"comparison {comparison.id} is {comparison.state}"
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -60,7 +57,7 @@ def tune(parsed: argparse.Namespace) -> tuple[Any, str]:
     terminal.note(f"search {search.id}: {search.path}")
     with asked_to_end() as ends:
         try:
-            state = conduct(search, reporter=terminal, stop=ends, gone=_cluster_gone)
+            state = conduct(search, reporter=terminal, stop=ends, gone=cli_cluster.end_at_once)
         finally:
             terminal.close()
     document, text = _shown(search)
@@ -139,12 +136,6 @@ def _elsewhere(parsed: argparse.Namespace, before: Any) -> Any:
     )
 
 
-def _cluster_gone(said: str) -> None:
-    """End at once: the process waits for the cluster, and cannot end as others do."""
-    print(f"segmodels: {said}", file=sys.stderr, flush=True)
-    os._exit(2)
-
-
 def listed(_: argparse.Namespace) -> tuple[Any, str]:
     """`searches list`."""
     from segmodels.search.search import DONE, list_searches
@@ -192,10 +183,7 @@ def stop(parsed: argparse.Namespace) -> tuple[Any, str]:
 
     search = find_search(parsed.search)
     search.request_stop()
-    end = time.monotonic() + ENDING + 60
-    while search.state in ALIVE and time.monotonic() < end:
-        time.sleep(0.2)
-    if search.state in ALIVE:
+    if search.wait(ENDING + 60) in ALIVE:
         raise UserError(f"search {search.id} has not stopped yet: its runs end after their present step")
     return {"search": search.id, "state": search.state}, f"search {search.id} is {search.state}"
 

@@ -112,6 +112,13 @@ class Conducted:
         except OSError:
             return False
 
+    def wait(self, seconds: float) -> str:
+        """Wait until no process is at work on it, `seconds` at most; returns its state then."""
+        end = time.monotonic() + seconds
+        while self.state in ALIVE and time.monotonic() < end:
+            time.sleep(0.2)
+        return self.state
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Conduct it in this process; `UserError` where another does."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 SPEC = "segmodels.json"
 WEIGHTS = "model.weights.h5"
 FORMAT = 1
+#: The side in pixels at which a model may see pictures.
+SMALLEST, LARGEST = 32, 2048
 
 
 class _Part(BaseModel):
@@ -64,7 +66,7 @@ class InputSpec(_Part):
     """
 
     mode: Literal["resize", "tiles"]
-    size: int = Field(ge=32, le=2048)
+    size: int = Field(ge=SMALLEST, le=LARGEST)
     overlap: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")

@@ -9,14 +9,12 @@ from typing import Any
 from segmodels.errors import UserError
 from segmodels.files import read_json, replacing, user_path, write_json, write_text
 from segmodels.hub.card import MOST_PICTURES, write_card
-from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, input_spec, read_spec
+from segmodels.hub.checkpoint import LARGEST, SMALLEST, SPEC, WEIGHTS, Spec, input_spec, read_spec
 from segmodels.hub.contents import PREVIEW, check_contents, contents_of
 from segmodels.hub.half import write_half
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run, find_checkpoint, owner
 
-#: What sizes there are, as in an input contract.
-SMALLEST, LARGEST = 32, 2048
 #: Trainings before the last one that a card tells of.
 MOST_BEFORE = 5
 #: Of a report, what `metrics.json` keeps.

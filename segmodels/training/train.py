@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from segmodels.training.parallel import make_parallel
 from segmodels.training.preflight import check
 from segmodels.training.reporter import Log, Reporter
 from segmodels.training.runs import ENDED_BY, NOT_WAITING, Run, check_resumable, find_run, is_run, whereabouts
+from segmodels.training.signals import asked_by_signal
 from segmodels.training.start import make_run
 from segmodels.training.usage import Usage
 
@@ -224,29 +224,8 @@ class _Status:
 @contextlib.contextmanager
 def _requests(run: Run) -> Iterator[Callable[[], str | None]]:
     """Yield what tells whether the run was asked to end, by a signal or by another process."""
-    with _signals() as signalled:
+    with asked_by_signal() as signalled:
         yield lambda: signalled() or (run.take_request() if (run.path / "request.json").exists() else None)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[Any]:
-    """Turn SIGTERM and the first Ctrl-C into a request that the loop honours with everything saved."""
-    received: list[str] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-
-    def handle(number: int, _: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append("signal" if number == signal.SIGTERM else "stop")
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: received[0] if received else None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _standard_error_is(path: Path) -> bool:

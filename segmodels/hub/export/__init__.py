@@ -17,7 +17,7 @@ from typing import Literal
 from segmodels.engines import chosen_engine
 from segmodels.errors import UserError, choose
 from segmodels.files import replacing, user_path, whole
-from segmodels.hub.checkpoint import Spec, read_spec
+from segmodels.hub.checkpoint import LARGEST, SMALLEST, Spec, read_spec
 from segmodels.hub.export.about import about, contract_at
 from segmodels.hub.export.agreement import check, compare
 from segmodels.hub.export.format import Exported, Format, Network
@@ -51,8 +51,6 @@ FORMATS: dict[str, Format] = {
 
 #: What `size` may be for a file whose height and width are free.
 ANY: Literal["any"] = "any"
-#: What sizes there are, as in an input contract.
-SMALLEST, LARGEST = 32, 2048
 
 
 def export(

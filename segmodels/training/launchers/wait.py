@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from segmodels.training.reporter import Reporter
 from segmodels.training.rows import Row
 from segmodels.training.runs import ALIVE, Run
+from segmodels.training.signals import asked_by_signal
 
 if TYPE_CHECKING:
     from segmodels.training.launchers import Launcher
@@ -29,13 +26,14 @@ def wait(launcher: Launcher, run: Run, reporter: Reporter) -> str:
     The first Ctrl-C asks the run to stop, and a second one leaves it; SIGTERM has it paused.
     """
     told = _Told(run, reporter)
-    asked, lost = 0.0, None
-    with _signals() as wanted:
+    asked, lost, ends = 0.0, None, False
+    with asked_by_signal() as wanted:
         while True:
             state = run.state
             told.look()
-            if how := wanted():
-                launcher.stop(run, how)
+            if not ends and (how := wanted()):
+                ends = True
+                launcher.stop(run, "pause" if how == "signal" else how)
             lost = (lost or time.monotonic()) if state == "interrupted" else None
             if state not in (*ALIVE, "interrupted") or (lost and time.monotonic() - lost > AGAIN):
                 run.wait(10)
@@ -78,32 +76,3 @@ class _Told:
 def _mean(rows: list[Row], name: str) -> float:
     values = [row[name] for row in rows if isinstance(row.get(name), int | float)]
     return sum(values) / len(values) if values else math.nan
-
-
-@contextmanager
-def _signals() -> Iterator[Callable[[], str | None]]:
-    """Turn the first Ctrl-C and SIGTERM into something that is asked of the run."""
-    received: list[str] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-
-    def handle(number: int, _: object) -> None:
-        if handled:
-            raise KeyboardInterrupt
-        received.append("pause" if number == signal.SIGTERM else "stop")
-
-    handled: list[str] = []
-
-    def take() -> str | None:
-        if not received or handled:
-            return None
-        handled.append(received[0])
-        return received[0]
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield take
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
