@@ -261,28 +261,41 @@ def unfold_batch_norm(model: Any, images: np.ndarray, *, batch_size: int = 4) ->
     first step that trains on batch statistics. `images` are RGB 0..255, `(n, h, w, 3)`, as those to come; some 16, as a
     norm behind image pooling sees one value a picture. `batch_size` of them are in memory at once.
     """
-    from segmodels.backend import keras, ops
+    from segmodels.backend import backend_name, keras, ops
 
-    seen: dict[Any, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+    found: dict[Any, Any] = {}  # of the present batch
 
     def watched(norm: Any) -> Any:
         plain = norm.call
 
         def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             axes = [axis for axis in range(len(inputs.shape)) if axis != norm.axis % len(inputs.shape)]
-            mean, variance = map(ops.convert_to_numpy, ops.moments(ops.cast(inputs, "float32"), axes))
-            seen.setdefault(norm, []).append((len(inputs), mean.astype(np.float64), variance.astype(np.float64)))
+            found[norm] = ops.moments(ops.cast(inputs, "float32"), axes)
             return plain(inputs, *args, **kwargs)
 
         return call
 
+    def look(state: Any, batch: np.ndarray) -> list[Any]:
+        model.stateless_call(*state, batch, training=False)
+        return [found[norm] for norm in norms if norm in found]
+
     kind = keras.layers.BatchNormalization
     norms = [x for x in model._flatten_layers() if isinstance(x, kind) and x.scale and x.center]
+    if backend_name() == "jax":  # one by one, JAX would compile every operation by itself
+        import jax
+
+        look = jax.jit(look)
+    seen: dict[Any, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+    state = [[v.value for v in group] for group in (model.trainable_variables, model.non_trainable_variables)]
     try:
         for norm in norms:
             norm.call = watched(norm)
         for start in range(0, len(images), batch_size):
-            model(images[start : start + batch_size], training=False)
+            batch = images[start : start + batch_size]
+            moments = look(state, batch)
+            for norm, pair in zip((norm for norm in norms if norm in found), moments, strict=True):
+                mean, variance = (ops.convert_to_numpy(value).astype(np.float64) for value in pair)
+                seen.setdefault(norm, []).append((len(batch), mean, variance))
     finally:
         for norm in norms:
             vars(norm).pop("call", None)  # the method of its class again
