@@ -12,9 +12,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from segmodels.device import known_devices
 from segmodels.engines import chosen_engine
 from segmodels.errors import UserError
+from segmodels.home import home
 
+#: The most that compiled programs of JAX may take on the disk.
+COMPILED_BYTES = 4 << 30
 #: What TensorFlow writes at every start, at no log level and in spite of its own settings.
 _CHATTER = (b"oneDNN custom operations are on", b"absl::InitializeLog()", b"oneDNN supports DT_")
 
@@ -48,7 +52,18 @@ def _without_chatter() -> Iterator[None]:
                     os.write(2, line)
 
 
+def _keep_compiled_programs() -> None:
+    """On a GPU, JAX keeps the programs that it compiles, hundreds of them before the first step of a training, for the
+    next one of the same network. On a CPU compiling is quick, and a program of one CPU may not run on another."""
+    if os.environ["KERAS_BACKEND"] == "jax" and known_devices()[0].kind == "gpu":
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(home() / "cache" / "jax"))
+        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(COMPILED_BYTES))  # the oldest go
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
 _choose_backend()
+_keep_compiled_programs()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what is below a warning only buries our own lines
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # leave the rest of the GPU's memory to others
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the same on JAX

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from segmodels.cli_cluster import add_on, is_on_ray
+from segmodels.cli_predict import add_tta
 from segmodels.errors import choose
 from segmodels.terminal import Terminal, table
 
@@ -25,6 +26,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     made.add_argument(
         "--tiled", metavar="true|false", help="see pictures in tiles, or whole, of a model of tiles (default: by size)"
     )
+    add_tta(made)
     made.add_argument("--masks", action="store_true", help="keep the predicted masks, to look at in the app")
     add_on(made)
 
@@ -38,6 +40,7 @@ def evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
         "split": parsed.split,
         "at": parsed.at,
         "tiled": tiled,
+        "tta": parsed.tta,
         "boundary_width": parsed.boundary_width,
         "masks": parsed.masks,
     }
@@ -55,6 +58,8 @@ def evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
             report = evaluate(parsed.model, **wanted, reporter=terminal)
     finally:
         terminal.close()
+    from segmodels.prediction.views import views_of
+
     names = ("loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "mse", "images_per_second")
     figures = {name: report[name] for name in names}
     outlines = report["boundary"]
@@ -62,6 +67,8 @@ def evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
     head = (
         f"{report['model']} on {report['data']}, {report['split']}, {report['images']} pictures, at {report['at']} size"
     )
+    if report["tta"]:
+        head += f", each seen in {len(views_of(report['tta']))} views ({report['tta']})"
     if report["report"]:
         head += f"\nkept in {report['report']}"
     whole = table([{"figure": name, "value": value} for name, value in figures.items()], ["figure", "value"])

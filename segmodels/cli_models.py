@@ -1,4 +1,4 @@
-"""The verbs of trained models: `speed`, `export`, `release` and `import`."""
+"""The verbs of trained models: `speed`, `export`, `release`, `average` and `import`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from segmodels.cli_predict import add_tta
 from segmodels.data.disk import megabytes
 from segmodels.errors import UserError, choose
 from segmodels.terminal import Terminal, table
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
-    """Add `speed`, `export`, `release` and `import`; `add(group, name, verb, text)` makes one."""
+    """Add `speed`, `export`, `release`, `average` and `import`; `add(group, name, verb, text)` makes one."""
     speed = add(verbs, "speed", _speed, "what a model costs to use here: time a picture, memory and disk")
     speed.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
 
@@ -32,8 +33,13 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     released.add_argument(
         "--size", type=int, metavar="S", help="side at which it is to see pictures (default: its own)"
     )
+    add_tta(released)
     released.add_argument("--split", default="test", help="what the figures are of (default: test)")
     released.add_argument("--root", metavar="DIR", help="the folder of the data set")
+
+    mean = add(verbs, "average", _average, "the mean of the weights of several checkpoints of one network")
+    mean.add_argument("models", metavar="MODEL", nargs="+", help="a run, RUN@EPOCH, a checkpoint directory, or hf://…")
+    mean.add_argument("--out", required=True, metavar="DIR", help="the folder that is written")
 
     imported = add(verbs, "import", _import, "a model that Keras 3 saved, without running anything that is in it")
     imported.add_argument("source", metavar="SOURCE", help="a .keras file, a folder with its parts, or hf://owner/name")
@@ -96,6 +102,7 @@ def _release(parsed: argparse.Namespace) -> tuple[Any, str]:
             parsed.out,
             half=not parsed.whole,
             size=parsed.size,
+            tta=parsed.tta,
             split=parsed.split,
             root=parsed.root,
             reporter=terminal,
@@ -107,6 +114,19 @@ def _release(parsed: argparse.Namespace) -> tuple[Any, str]:
     found = f"pixel accuracy {figures['pixel_accuracy']:.4f}, mean IoU {figures['mean_iou']:.4f}"
     text = f"{path}: {megabytes(size)}\n{found} on {figures['images']} pictures of the {parsed.split} split"
     return {"path": str(path), "bytes": size, "figures": figures}, text
+
+
+def _average(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.hub.average import average
+
+    terminal = Terminal()
+    try:
+        path = average(parsed.models, parsed.out, reporter=terminal)
+    finally:
+        terminal.close()
+    following = f"python -m segmodels evaluate {path} --split validation"
+    text = f"{path}: the mean of {len(parsed.models)} checkpoints\nnext: {following}"
+    return {"path": str(path), "models": parsed.models}, text
 
 
 def _import(parsed: argparse.Namespace) -> tuple[Any, str]:
@@ -144,6 +164,7 @@ def speed_text(document: dict[str, Any]) -> str:
     on = "" if document["backbone"] == "none" else f" on {document['backbone']}"
     size, peak = document["image_size"], document["peak_bytes"]
     figures = {
+        "views": f"{document['views']}, each as long as is said here" if document["views"] > 1 else "1",
         "parameters": f"{document['parameters']:,}",
         "operations": f"{document['gflops']:.3g} GFLOPs",
         "Keras": _time(document["keras_milliseconds"]),

@@ -28,9 +28,7 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
         help="of: png (class ids), colour, overlay, npz (probabilities), geojson, coco, labelme, csv (objects)",
     )  # fmt: skip
     predict.add_argument("--engine", default="auto", help="keras, onnx or openvino (default: the fastest there is)")
-    predict.add_argument(
-        "--tta", nargs="?", const="flips", metavar="VIEWS", help="see each picture in: flips, turns, scales"
-    )
+    add_tta(predict)
     predict.add_argument("--tile", type=int, metavar="N", help="tiles of N pixels, of a model of tiles")
     predict.add_argument("--page", type=int, default=0, metavar="N", help="of files of several, from 0 (default: 0)")
     predict.add_argument("--threshold", type=float, default=0.0, metavar="P", help="ignore pixels of less confidence")
@@ -42,6 +40,14 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
 
     engines = add(verbs, "engines", _engines, "what can compute a model's answer here; of a MODEL, made ready")
     engines.add_argument("model", metavar="MODEL", nargs="?", help="makes its ONNX file where there is none")
+
+
+def add_tta(verb: argparse.ArgumentParser) -> None:
+    """The option `--tta` of a verb that sees pictures."""
+    verb.add_argument(
+        "--tta", nargs="?", const="flips", metavar="VIEWS",
+        help="see each picture in: flips, turns, scales, with commas between; or none (default: the model's own views)",
+    )  # fmt: skip
 
 
 def _predict(parsed: argparse.Namespace) -> tuple[Any, str]:

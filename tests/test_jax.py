@@ -59,3 +59,34 @@ def test_train_evaluate_and_predict_without_tensorflow(
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, atol=1e-4)
     odd = np.asarray(model(images[:1, :29, :23], training=False))
     np.testing.assert_allclose(np.load(tmp_path / "odd.npy"), odd, atol=1e-4)
+
+
+KEEPING = """
+import os, sys
+import segmodels.device
+kind = sys.argv[1]
+segmodels.device.known_devices = lambda: [segmodels.device.Device(kind, "a card", 0)]
+import segmodels.backend
+import jax, jax.numpy as jnp
+import jax.monitoring as monitoring
+found = []
+monitoring.register_event_listener(lambda name, **_: found.append(name.rpartition("/")[2]))
+jax.jit(lambda x: jnp.tanh(x) @ x)(jnp.ones((8, 8))).block_until_ready()
+print(os.environ.get("JAX_COMPILATION_CACHE_DIR"), found.count("cache_hits"), found.count("cache_misses"))
+"""
+
+
+def test_on_a_gpu_compiled_programs_are_kept_for_the_next_start(jax_python: Path, python: Callable, home: Path) -> None:
+    def start(kind: str, **variables: str) -> tuple[str, int, int]:
+        done = python("-c", KEEPING, kind, interpreter=jax_python, KERAS_BACKEND="jax", **variables)
+        assert done.returncode == 0, done.stderr[-3000:]
+        place, hits, misses = done.stdout.split()
+        return place, int(hits), int(misses)
+
+    place, hits, misses = start("gpu")
+    assert place == str(home / "cache" / "jax")
+    assert (hits, misses > 0) == (0, True)
+    assert start("gpu") == (place, misses, 0)
+    assert start("cpu")[0] == "None"
+    own = str(home / "own")
+    assert start("gpu", JAX_COMPILATION_CACHE_DIR=own)[0] == own  # whoever sets it has another place

@@ -132,7 +132,7 @@ def choose_how() -> How:
         tta = views.pills(
             "Test-time augmentation", list(VIEWS), selection_mode="multi", key="tta", bind="query-params",
             help="The picture is seen mirrored, turned and at other scales too, and the answers are averaged: a little "
-            "better, and as many times slower",
+            "better, and as many times slower. Without a choice the model's own, where it has some",
         )  # fmt: skip
         with computes:
             engine = linked_selectbox(

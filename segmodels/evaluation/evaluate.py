@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from segmodels.prediction.predictor import Predictor
 from segmodels.prediction.resize import bands, resize_logits
 from segmodels.prediction.softmax import softmax
 from segmodels.prediction.stored import StoredPredictions
+from segmodels.prediction.views import averaged, view_names
 from segmodels.training.losses import Loss, make_loss
 from segmodels.training.reporter import Reporter
 
@@ -48,6 +49,7 @@ def evaluate(
     split: str = "test",
     at: Literal["native", "model"] = "native",
     tiled: bool | None = None,
+    tta: str | Sequence[str] | None = None,
     boundary_width: int | None = None,
     masks: bool = False,
     keep: bool = True,
@@ -73,6 +75,7 @@ def evaluate(
         data: a data set's name; that of the recipe where None.
         root: its folder, where it has files.
         tiled: whether a model of tiles sees each picture in tiles or whole; as its size asks for where None.
+        tta: test-time augmentation, as `Predictor` takes it: the model's own where None.
         boundary_width: pixels around an outline within which `evaluation.boundary` compares it; where None 0.75 % of
             each picture's diagonal.
         masks: keep the predicted masks too (`prediction.stored`), at native size.
@@ -82,8 +85,8 @@ def evaluate(
         model, data, split, images, at, loss, pixel_accuracy, mean_iou, mean_dice, precision, recall, f1,
         classes (name, iou, dice, precision, recall, pixels, boundary_iou, boundary_f1), confusion_matrix,
         instances (dice, aji, aji_plus, pq, dq, sq, f1; None where the data set has none), images_per_second, mse,
-        boundary (width, iou, f1: means over the classes that have one), calibration (ece, bins), skipped, tiled, root,
-        report (its folder; None where it was not kept).
+        boundary (width, iou, f1: means over the classes that have one), calibration (ece, bins), skipped, tiled, tta
+        (the views it saw each picture in; None for none), root, report (its folder; None where it was not kept).
 
     Raises:
         UserError: an unknown name, classes that do not match, or no usable sample.
@@ -109,9 +112,9 @@ def evaluate(
     stored = StoredPredictions(predictor.path, dataset) if masks and at == "native" and is_checkpoint else None
     tally, losses, images, began = _Tally(predictor.labels, boundary_width, stored), 0.0, 0, time.perf_counter()
     if predictor.spec.input.mode == "tiles":
-        passes = _native(predictor, dataset, samples, tiled, loss_of, tally, reporter)
+        passes = _native(predictor, dataset, samples, tiled, tta, loss_of, tally, reporter)
     else:
-        passes = _resized(predictor, dataset, samples, at, loss_of, tally, reporter)
+        passes = _resized(predictor, dataset, samples, at, tta, loss_of, tally, reporter)
     for loss, count in passes:
         losses += loss * count
         images += count
@@ -141,6 +144,7 @@ def evaluate(
         "calibration": tally.calibration.figures(),
         "skipped": len(samples) - images,
         "tiled": tiled,
+        "tta": ",".join(view_names(predictor.spec.input.tta if tta is None else tta)) or None,
         "root": recipe.root,
         "report": str(folder) if folder else None,
     }
@@ -235,12 +239,14 @@ def _resized(
     dataset: Dataset,
     samples: list[Sample],
     at: str,
+    tta: str | Sequence[str] | None,
     loss_of: Loss,
     tally: _Tally,
     reporter: Reporter,
 ) -> Iterator[tuple[float, int]]:
     """Count every picture, seen at the model's size; yields the loss of each batch and its pictures."""
     size, loss = predictor.spec.input.size, compiled_loss(loss_of)
+    forward = averaged(predictor.logits, predictor.views(tta))
     examples = _usable(
         dataset, samples, reporter, lambda sample, image, truth: _Example(sample, image, truth, size, at), 2 * BATCH
     )
@@ -258,7 +264,7 @@ def _resized(
         while batch := list(itertools.islice(examples, BATCH)):
             pictures = np.stack([example.image for example in batch])
             missing = BATCH - len(pictures)  # every pass of one shape, so that nothing is compiled twice
-            logits = predictor.logits(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
+            logits = forward(np.pad(pictures, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(pictures)]
             if counting:
                 counting.result()
             counting = beside.submit(count, batch, logits)
@@ -272,6 +278,7 @@ def _native(
     dataset: Dataset,
     samples: list[Sample],
     tiled: bool | None,
+    tta: str | Sequence[str] | None,
     loss_of: Loss,
     tally: _Tally,
     reporter: Reporter,
@@ -281,7 +288,7 @@ def _native(
     The loss of a picture that goes through the network in tiles is the mean over its bands, by their pixels.
     """
     for sample, image, truth in _usable(dataset, samples, reporter, lambda *read: read, READERS + 1):
-        result, loss = predictor(image, tiled=tiled), 0.0
+        result, loss = predictor(image, tiled=tiled, tta=tta), 0.0
         whole = isinstance(result.scores, np.ndarray)
         with tally.picture(sample, truth) as count:
             for rows, logits in [(slice(None), result.logits)] if whole else result.bands():

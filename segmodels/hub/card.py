@@ -18,8 +18,10 @@ from segmodels.files import write_text
 from segmodels.hub.card_metadata import Figures, all_figures, front_matter, licence_id, one_line
 from segmodels.hub.checkpoint import InputSpec, Spec
 from segmodels.hub.contents import PREVIEW
+from segmodels.hub.lineage import averaged
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.models.backbones import BACKBONES
+from segmodels.prediction.views import views_of
 from segmodels.recipe import Recipe
 from segmodels.report.text import count, figure
 
@@ -91,7 +93,8 @@ def card(
         "## Training data",
         _training_data(spec, metrics) + _beginning(spec, before),
         "## Recipe",
-        *_recipe(spec, before),
+        *_recipe(spec, before, mean=bool(averaged(metrics))),
+        *_mean_of(metrics),
         "## Limits",
         "\n".join(f"- {line}" for line in _limits(spec)),
         "## Versions",
@@ -217,7 +220,8 @@ def _beginning(spec: Spec, before: Sequence[Mapping[str, Any]]) -> str:
     return f" The training began with {begun}." if begun else ""
 
 
-def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]]) -> list[str]:
+def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]], *, mean: bool) -> list[str]:
+    """The table of its fields and the commands of all trainings; of a `mean` the last one needs a name, too."""
     recipe = {**spec.recipe, "weights": before[0].get("weights")} if before else spec.recipe  # those of the first one
     told = {key: recipe[key] for key in KEY_FIELDS if recipe.get(key) not in (None, {}, [])}
     rows = [(key.replace("_", " "), inert(_shown(value))) for key, value in told.items()]
@@ -227,10 +231,21 @@ def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]]) -> list[str]:
     trainings = [{**recipe, **start} for recipe, start in zip([*before, spec.recipe], starts, strict=True)]
     commands = [_command(recipe) for recipe in trainings]
     if all(commands):
-        ends = [*(f" --run-dir {name}" for name in names), ""]
+        ends = [*(f" --run-dir {name}" for name in names), f" --run-dir training-{len(commands)}" if mean else ""]
         lines = [f"{command}{end}" for command, end in zip(commands, ends, strict=True)]
         found += ["To train it again:", _fenced("\n".join(lines), "bash")]
     return found
+
+
+def _mean_of(metrics: Mapping[str, Any]) -> list[str]:
+    """What the weights are the mean of, where they are one."""
+    names = averaged(metrics)
+    if not names:
+        return []
+    return [
+        f"Its weights are the mean of those of {len(names)} checkpoints, each a run and an epoch "
+        f"(Wortsman et al. 2022, arXiv:2203.05482; `python -m segmodels average`): {', '.join(map(inert, names))}."
+    ]
 
 
 def _command(recipe: Mapping[str, Any]) -> str | None:
@@ -266,6 +281,8 @@ def _limits(spec: Spec) -> Iterable[str]:
     data = _name_of_data(spec)
     yield f"It has seen {_data(spec)} and nothing else: on pictures of another kind it does worse, without saying so."
     yield _scale(spec.input, spec.recipe.get("image_size"))
+    if spec.input.tta:
+        yield _seen(spec.input)
     if any(label.name.lower() == "border" for label in spec.classes):
         yield (
             "`border` is a thin class between the others, on which people disagree as well: its figures are the "
@@ -273,6 +290,16 @@ def _limits(spec: Spec) -> Iterable[str]:
         )
     if data in HISTOLOGY or any(label.name.lower() in ("nucleus", "nuclei") for label in spec.classes):
         yield "It is for research. It is not for diagnosis: it was never validated for use in a clinic."
+
+
+def _seen(seen: InputSpec) -> str:
+    """What is to be known of its views, where it has some."""
+    views = len(views_of(seen.tta))
+    return (
+        f"It sees every picture in {views} views ({seen.tta}), whose answers are averaged: so its figures were "
+        f'measured, and so long it takes. `--tta none` (in Python `tta="none"`) sees it once, in 1/{views} of the '
+        "time and a little less well; so does an exported file."
+    )
 
 
 def _scale(seen: InputSpec, trained: Any) -> str:

@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -27,6 +28,7 @@ from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError, explain
 from segmodels.files import read_json, whole, write_text
 from segmodels.models.architectures import IMPORTED, checked_options
+from segmodels.prediction.views import view_names
 
 if TYPE_CHECKING:
     from segmodels.backend import keras
@@ -63,11 +65,23 @@ class InputSpec(_Part):
 
     "resize": the whole picture at `size` x `size`, and the logits resized back to the picture's own size. "tiles": the
     picture as it is, whole where it is small enough, else in tiles of `size` that share `overlap` pixels.
+
+    `tta` names the views (`segmodels.prediction.views`) in which it sees every picture where nobody asks for others,
+    such as "flips"; their answers are averaged. None is the picture as it is.
     """
 
     mode: Literal["resize", "tiles"]
     size: int = Field(ge=SMALLEST, le=LARGEST)
     overlap: int | None = Field(None, ge=0)
+    tta: str | None = Field(default=None, min_length=1, max_length=50)
+
+    @field_validator("tta")
+    @classmethod
+    def _known_views(cls, names: str | None) -> str | None:
+        try:
+            return ",".join(view_names(names)) or None
+        except UserError as error:
+            raise ValueError(str(error)) from None  # which says of what file and field it is
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> InputSpec:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from segmodels.errors import UserError
-from segmodels.files import read_json, replacing, user_path, write_json, write_text
-from segmodels.hub.card import MOST_PICTURES, write_card
-from segmodels.hub.checkpoint import LARGEST, SMALLEST, SPEC, WEIGHTS, Spec, input_spec, read_spec
+from segmodels.evaluation.evaluated_data import evaluated_recipe
+from segmodels.files import replacing, user_path, write_json, write_text
+from segmodels.hub.card import write_card
+from segmodels.hub.checkpoint import LARGEST, SMALLEST, SPEC, WEIGHTS, Spec, read_spec
 from segmodels.hub.contents import PREVIEW, check_contents, contents_of
 from segmodels.hub.half import write_half
+from segmodels.hub.lineage import metrics_of, trainings_before
+from segmodels.hub.previews import draw_previews
+from segmodels.prediction.views import view_names
 from segmodels.training.reporter import Reporter
-from segmodels.training.runs import Run, find_checkpoint, owner
+from segmodels.training.runs import find_checkpoint
 
-#: Trainings before the last one that a card tells of.
-MOST_BEFORE = 5
 #: Of a report, what `metrics.json` keeps.
 FIGURES = (
     "split", "images", "at", "loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "classes",
@@ -30,6 +31,7 @@ def release(
     *,
     half: bool = True,
     size: int | None = None,
+    tta: str | None = None,
     split: str = "test",
     root: str | Path | None = None,
     reporter: Reporter | None = None,
@@ -45,6 +47,8 @@ def release(
         size: side at which it is to see pictures, in place of the one that it was trained at. Where augmentation
             enlarges what is in a picture, as zooming does, a larger one than that of training is often better (Touvron
             et al. 2019, arXiv:1906.06423): try it on the validation split.
+        tta: the views in which it is to see every picture where nobody asks for others, such as "flips"; its own where
+            None, "none" for the picture as it is. Each view takes the time of a picture.
         split: of the data that it was trained on, for the figures.
         root: the folder of that data set.
         reporter: told how it goes; by default nobody.
@@ -53,10 +57,11 @@ def release(
         The folder.
 
     Raises:
-        UserError: no such model, no data to evaluate it on, a size that cannot be, or a folder that holds something
-            else.
+        UserError: no such model, no data to evaluate it on, a size that cannot be, an unknown view, or a folder that
+            holds something else.
     """
     from segmodels.evaluation.evaluate import evaluate
+    from segmodels.prediction.predictor import Predictor
 
     told = reporter or Reporter()
     source, target = find_checkpoint(model, told), user_path(out)
@@ -64,28 +69,27 @@ def release(
     spec = read_spec(source)
     if size is not None:
         spec = _at(spec, size)
+    if tta is not None:
+        seen = spec.input.model_copy(update={"tta": ",".join(view_names(tta)) or None})
+        spec = spec.model_copy(update={"input": seen})
     if target.exists() and not (target / SPEC).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there and is no checkpoint directory: name a new folder")
     with replacing(target) as beside:
         beside.mkdir()
-        for path in _contents(source):
-            (beside / path).parent.mkdir(exist_ok=True)
+        for path in contents_of(source):
+            if PREVIEW.fullmatch(path):
+                continue  # they show other weights, and are drawn anew
             if path == WEIGHTS and half:
                 write_half(source / path, beside / path)
             else:
                 shutil.copyfile(source / path, beside / path)
         write_text(beside / SPEC, spec.model_dump_json(indent=2) + "\n")
+        draw_previews(Predictor(beside, engine="keras"), evaluated_recipe(source, spec.recipe, None, root), beside)
         report = evaluate(beside, split=split, root=root, keep=False, reporter=told)
-        metrics = _metrics(beside)
+        metrics = metrics_of(beside)
         write_json(beside / "metrics.json", {**metrics, split: {name: report[name] for name in FIGURES}})
-        write_card(beside, spec, metrics, report=report, before=_before(source))
+        write_card(beside, spec, metrics, report=report, before=trainings_before(source))
     return target
-
-
-def _contents(folder: Path) -> list[str]:
-    """What travels, with no more pictures than the card shows."""
-    previews = [path for path in contents_of(folder) if PREVIEW.fullmatch(path)]
-    return [path for path in contents_of(folder) if path not in previews[MOST_PICTURES:]]
 
 
 def _at(spec: Spec, size: int) -> Spec:
@@ -94,26 +98,4 @@ def _at(spec: Spec, size: int) -> Spec:
         raise UserError("a model of tiles sees pictures at their own size: leave the size out")
     if not SMALLEST <= size <= LARGEST:
         raise UserError(f"size {size}: give a number of pixels from {SMALLEST} to {LARGEST}")
-    return spec.model_copy(update={"input": input_spec("resize", size)})
-
-
-def _metrics(folder: Path) -> dict[str, Any]:
-    path = folder / "metrics.json"
-    document = read_json(path) if path.is_file() else {}
-    return document if isinstance(document, dict) else {}
-
-
-def _before(checkpoint: Path) -> list[dict[str, Any]]:
-    """The recipes of the trainings that led to what a run began with, the first one first, as far back as they are
-    here."""
-    found: list[dict[str, Any]] = []
-    while len(found) < MOST_BEFORE and (run := owner(checkpoint)) and (run / "start" / SPEC).is_file():
-        recipe = read_spec(run / "start").recipe
-        if not recipe:
-            break
-        found.insert(0, recipe)
-        try:
-            checkpoint = find_checkpoint(Run(run).recipe.start_from or "")
-        except UserError:
-            break
-    return found
+    return spec.model_copy(update={"input": spec.input.model_copy(update={"size": size})})

@@ -263,21 +263,22 @@ def unfold_batch_norm(model: Any, images: np.ndarray, *, batch_size: int = 4) ->
     """
     from segmodels.backend import backend_name, keras, ops
 
-    found: dict[Any, Any] = {}  # of the present batch
+    found: dict[Any, list[Any]] = {}  # of the present batch, one a call, of which a shared norm has several
 
     def watched(norm: Any) -> Any:
         plain = norm.call
 
         def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             axes = [axis for axis in range(len(inputs.shape)) if axis != norm.axis % len(inputs.shape)]
-            found[norm] = ops.moments(ops.cast(inputs, "float32"), axes)
+            found.setdefault(norm, []).append(ops.moments(ops.cast(inputs, "float32"), axes))
             return plain(inputs, *args, **kwargs)
 
         return call
 
-    def look(state: Any, batch: np.ndarray) -> list[Any]:
+    def look(state: Any, batch: np.ndarray) -> list[list[Any]]:
+        found.clear()
         model.stateless_call(*state, batch, training=False)
-        return [found[norm] for norm in norms if norm in found]
+        return list(found.values())
 
     kind = keras.layers.BatchNormalization
     norms = [x for x in model._flatten_layers() if isinstance(x, kind) and x.scale and x.center]
@@ -293,9 +294,10 @@ def unfold_batch_norm(model: Any, images: np.ndarray, *, batch_size: int = 4) ->
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             moments = look(state, batch)
-            for norm, pair in zip((norm for norm in norms if norm in found), moments, strict=True):
-                mean, variance = (ops.convert_to_numpy(value).astype(np.float64) for value in pair)
-                seen.setdefault(norm, []).append((len(batch), mean, variance))
+            for norm, calls in zip(found, moments, strict=True):
+                for pair in calls:
+                    mean, variance = (ops.convert_to_numpy(value).astype(np.float64) for value in pair)
+                    seen.setdefault(norm, []).append((len(batch), mean, variance))
     finally:
         for norm in norms:
             vars(norm).pop("call", None)  # the method of its class again

@@ -59,6 +59,13 @@ def overlay(
     return np.round(image * (1 - share) + palette(labels)[mask] * share).astype(np.uint8)
 
 
+def side_by_side(
+    image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, labels: Sequence[ClassLabel]
+) -> np.ndarray:
+    """Picture, truth and prediction beside each other: uint8 `(height, 3 * width, 3)`."""
+    return np.concatenate([image, overlay(image, truth, labels), overlay(image, prediction, labels)], axis=1)
+
+
 def indexed_mask(mask: np.ndarray, labels: Sequence[ClassLabel]) -> Image.Image:
     """A palette picture: the pixel values are the class ids, and viewers show the classes' colours."""
     picture = Image.fromarray(mask)

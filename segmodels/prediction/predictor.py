@@ -19,7 +19,7 @@ from segmodels.prediction.engines.keras_engine import compiled
 from segmodels.prediction.result import Bands, Result
 from segmodels.prediction.tiling import tiled_logits
 from segmodels.prediction.turns import COMPUTING
-from segmodels.prediction.views import averaged, views_of
+from segmodels.prediction.views import View, averaged, views_of
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import find_checkpoint
 
@@ -100,18 +100,22 @@ class Predictor:
             tiled: whether a model of tiles sees it in tiles, whatever its size; as its size asks for where None.
             tile: the side of the tiles, 32 to `LARGEST_TILE` pixels, where a model of tiles is to see it in others than
                 its own.
-            tta: test-time augmentation (`prediction.views`): of "flips", "turns" and "scales", with commas between; the
-                logits are then the logarithm of the mean probabilities.
+            tta: test-time augmentation (`prediction.views`): of "flips", "turns" and "scales", with commas between, or
+                "none"; the model's own where left out. The logits are then the logarithm of the mean probabilities.
 
         Raises:
             UserError: it is no picture, or is to be seen in tiles by a model of whole pictures; an augmentation that is
                 not known.
         """
-        forward = averaged(self.logits, views_of(tta))
+        forward = averaged(self.logits, self.views(tta))
         image = _as_rgb(picture, name, page)
         if tile is not None and not 32 <= tile <= LARGEST_TILE:
             raise UserError(f"tiles of {tile} pixels: give 32 to {LARGEST_TILE}")
         return Result(image, self._scores(image, tiled or (None if tile is None else True), tile, forward), self.labels)
+
+    def views(self, tta: str | Sequence[str] | None = None) -> tuple[View, ...]:
+        """The views in which it sees a picture: those asked for, or those of its input contract where None."""
+        return views_of(self.spec.input.tta if tta is None else tta)
 
     def check_tiled(self, tiled: bool | None) -> None:
         """`UserError` where the model cannot see a picture in tiles."""

@@ -44,6 +44,7 @@ def measure_speed(
     Returns a JSON document:
         model: the checkpoint directory.
         architecture, backbone, image_size: what it is, and the side of the picture in pixels.
+        views: in how many it sees a picture, each of which takes as long.
         parameters, gflops: as `segmodels.models.summary` counts them, of one picture.
         checkpoint_bytes, onnx_bytes: of the weights' file and of the ONNX file.
         keras_milliseconds, onnx_milliseconds: medians. ONNX Runtime computes on the processor even where Keras has a
@@ -89,6 +90,7 @@ def measure_speed(
         "architecture": network.name,
         "backbone": network.backbone,
         "image_size": size,
+        "views": len(predictor.views()),
         "parameters": counted["parameters"]["total"],
         "gflops": counted["gflops"],
         "checkpoint_bytes": (whole(predictor.path) / WEIGHTS).stat().st_size,

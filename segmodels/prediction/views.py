@@ -16,6 +16,8 @@ from segmodels.prediction.softmax import softmax
 #: Logits of a batch: uint8 `(batch, height, width, 3)` to float32 `(batch, height, width, classes)`.
 Forward = Callable[[np.ndarray], np.ndarray]
 
+#: Seen as it is and no other way, whatever the model's own views.
+PLAIN = "none"
 #: What a picture can be seen as: mirrored (left and right changed), in quarter turns, at these scales.
 VIEWS: dict[str, tuple[float, ...]] = {"flips": (0, 1), "turns": (0, 1, 2, 3), "scales": (1.0, 0.75, 1.25)}
 
@@ -48,16 +50,26 @@ class View:
 
 
 def views_of(names: str | Sequence[str] | None) -> tuple[View, ...]:
-    """All combinations of some `VIEWS`, such as "flips,turns"; without any the picture as it is.
+    """All combinations of some `VIEWS`, such as "flips,turns"; without any, or with "none", the picture as it is.
 
     Raises:
         UserError: an unknown one.
     """
-    if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()]
-    chosen = {choose("test-time augmentation", name, list(VIEWS)) for name in names or ()}
+    chosen = view_names(names)
     each = [VIEWS[name] if name in chosen else VIEWS[name][:1] for name in VIEWS]
     return tuple(View(bool(mirrored), int(turns), scale) for mirrored, turns, scale in itertools.product(*each))
+
+
+def view_names(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Some `VIEWS` each once, in the table's order; errors as of `views_of`."""
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",") if name.strip()]
+    if list(names or ()) == [PLAIN]:
+        return ()
+    chosen = {choose("test-time augmentation", name, [*VIEWS, PLAIN]) for name in names or ()}
+    if PLAIN in chosen:
+        raise UserError(f"test-time augmentation {', '.join(names or ())}: {PLAIN} stands alone")
+    return tuple(name for name in VIEWS if name in chosen)
 
 
 def averaged(forward: Forward, views: Sequence[View]) -> Forward:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segmodels.data.dataset import ClassLabel
 from segmodels.data.prepare import Prepared
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.files import explain_disk_errors, replacing, whole, write_json
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import Spec, write_checkpoint
-from segmodels.prediction.masks import overlay, write_image, write_indexed_mask
+from segmodels.prediction.masks import side_by_side, write_image, write_indexed_mask
 from segmodels.recipe import Recipe
 from segmodels.training.rows import Row, read_rows
 from segmodels.training.runs import Run
@@ -112,7 +111,7 @@ class Samples:
 
     def previews(self, predictions: dict[int, np.ndarray]) -> list[np.ndarray]:
         """Picture, truth and prediction side by side, uint8 `(size, 3 * size, 3)`, of each sample."""
-        return [_side_by_side(*self.data[index], predictions[index], self.labels) for index in self.indices]
+        return [side_by_side(*self.data[index], predictions[index], self.labels) for index in self.indices]
 
 
 def save_best(
@@ -148,9 +147,3 @@ def copy_history(run: Run) -> None:
     if run.best.is_dir() and (run.path / "metrics.csv").is_file():
         with replacing(run.best / "history.csv") as part:
             shutil.copyfile(run.path / "metrics.csv", part)
-
-
-def _side_by_side(
-    image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, labels: Sequence[ClassLabel]
-) -> np.ndarray:
-    return np.concatenate([image, overlay(image, truth, labels), overlay(image, prediction, labels)], axis=1)

@@ -17,8 +17,10 @@ LONGEST = 1_000_000
 
 
 def contract_at(contract: InputSpec, side: int | None) -> InputSpec:
-    """The input contract of a model whose file takes pictures of some side; None leaves it as it is."""
-    return contract if side in (None, contract.size) else input_spec(contract.mode, side)
+    """The input contract of a model whose file takes pictures of some side; None leaves it as it is. The file sees each
+    picture once."""
+    once = contract.model_copy(update={"tta": None})
+    return once if side in (None, contract.size) else input_spec(contract.mode, side)
 
 
 def about(spec: Spec, contract: InputSpec, side: int | None, int8: bool) -> dict[str, Any]:

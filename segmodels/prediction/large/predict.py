@@ -21,7 +21,7 @@ from segmodels.prediction.large.reduce import reduce_picture
 from segmodels.prediction.most_likely import most_likely
 from segmodels.prediction.resize import bands, resize_logits
 from segmodels.prediction.tiling import Forward, tiled_logits
-from segmodels.prediction.views import averaged, views_of
+from segmodels.prediction.views import averaged
 from segmodels.training.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def predict_large(
         check()
         return predictor.logits(images)
 
-    seen = averaged(forward, views_of(tta))
+    seen = averaged(forward, predictor.views(tta))
     with LargePicture(path, page) as picture, ExitStack() as stack:
         height, width, _ = picture.shape
         parts = _scores(predictor, picture, seen, reporter or Reporter(), check)

@@ -1,0 +1,113 @@
+"""`average`: one model whose weights are the mean of those of several checkpoints of one network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from segmodels.errors import UserError
+from segmodels.files import replacing, user_path, whole, write_json, write_text
+from segmodels.hub.card import write_card
+from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
+from segmodels.hub.lineage import AVERAGED, MOST_AVERAGED, TRAININGS, metrics_of, trainings_before
+from segmodels.hub.weights_file import check_weights_file
+from segmodels.training.reporter import Reporter
+from segmodels.training.runs import find_checkpoint, owner
+
+
+def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter | None = None) -> Path:
+    """Write a checkpoint directory with the mean of the weights of several (Wortsman et al. 2022, "Model soups",
+    arXiv:2203.05482).
+
+    It helps where the weights lie near each other: epochs of one training, or trainings that began with the same
+    checkpoint. Where they do not, the mean knows nothing. The statistics of batch norms are averaged too. Which
+    checkpoints to take is best decided on the validation split: `evaluate DIR --split validation`.
+
+    Args:
+        models: two or more runs, `RUN@EPOCH`, checkpoint directories, `hf://owner/name@revision`. Of the last one are
+            the recipe and the input contract.
+        out: the folder; what lay there before is replaced at the end, where it was a checkpoint directory.
+        reporter: told how it goes; by default nobody.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: fewer than two models, another network or other classes, damaged weights, or a folder that holds
+            something else.
+    """
+    told, target = reporter or Reporter(), user_path(out)
+    if not 2 <= len(models) <= MOST_AVERAGED:
+        raise UserError(f"{len(models)} models have no mean: name 2 to {MOST_AVERAGED}")
+    sources = [whole(find_checkpoint(model, told)) for model in models]
+    specs = [read_spec(source) for source in sources]
+    for model, spec in zip(models, specs, strict=True):
+        _check_alike(spec, specs[-1], str(model), str(models[-1]))
+    if target.exists() and not (target / SPEC).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target} is there and is no checkpoint directory: name a new folder")
+    before = trainings_before(sources[-1])
+    metrics = {AVERAGED: [_label(source) for source in sources], TRAININGS: before}
+    with replacing(target) as beside:
+        beside.mkdir()
+        write_text(beside / SPEC, specs[-1].model_dump_json(indent=2) + "\n")
+        _write_mean([source / WEIGHTS for source in sources], beside / WEIGHTS, told)
+        write_json(beside / "metrics.json", metrics)
+        write_card(beside, specs[-1], metrics, before=before)
+    return target
+
+
+def _check_alike(spec: Spec, last: Spec, name: str, other: str) -> None:
+    if spec.architecture != last.architecture:
+        raise UserError(
+            f"{name} ({spec.architecture}) is another network than {other} ({last.architecture}): only weights of one "
+            "network have a mean"
+        )
+    if [label.name for label in spec.classes] != [label.name for label in last.classes]:
+        raise UserError(f"{name} and {other} have other classes: only models of the same classes have a mean")
+    if spec.input.mode != last.input.mode:
+        raise UserError(f"{name} sees {spec.input.mode} and {other} {last.input.mode}: average models of one kind")
+
+
+def _label(source: Path) -> str:
+    """The run and the epoch of a checkpoint, or what its folder is called."""
+    epoch, name = metrics_of(source).get("epoch"), (owner(source) or source).name
+    return f"{name}@{epoch}" if type(epoch) is int else name
+
+
+def _write_mean(files: Sequence[Path], target: Path, reporter: Reporter) -> None:
+    """Write a file like the last one, with the mean of all: fractions in float32, whole numbers as there."""
+    shapes = [check_weights_file(file) for file in files]
+    for file, found in zip(files, shapes, strict=True):
+        if found != shapes[-1]:
+            raise UserError(f"{file} has other arrays than {files[-1]}: only weights of one network have a mean")
+    with ExitStack() as stack:
+        opened = [stack.enter_context(h5py.File(file, "r")) for file in files]
+        written = stack.enter_context(h5py.File(target, "w"))
+        names: list[str] = []
+
+        def copy(read: h5py.Group, made: h5py.Group) -> None:
+            made.attrs.update(read.attrs)
+            for name, item in read.items():
+                if isinstance(item, h5py.Group):
+                    copy(item, made.create_group(name))
+                    continue
+                copied = made.create_dataset(name, data=_mean([file[item.name] for file in opened]))
+                copied.attrs.update(item.attrs)
+                names.append(item.name)
+                reporter.progress(len(names), len(shapes[-1]), "averaging")
+
+        copy(opened[-1], written)
+
+
+def _mean(arrays: Sequence[Any]) -> np.ndarray:
+    if not np.issubdtype(arrays[-1].dtype, np.floating):
+        return arrays[-1][()]
+    total = np.zeros(arrays[-1].shape, np.float64)
+    for array in arrays:
+        total += array[()]
+    return (total / len(arrays)).astype(np.float32)
