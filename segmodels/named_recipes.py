@@ -22,8 +22,9 @@ class NamedRecipe:
         published: figures of the system whose settings these are; empty for our own.
         used: the data that they are of.
         differs: what is other here than there, where that bears on the figures.
-        measured: figures of our own on the test split, and the time of the training, on two processor cores.
-        seconds: that time.
+        measured: figures of our own on the test split, and the time of the training, on two processor cores where
+            nothing else is said.
+        seconds: that time on two processor cores.
     """
 
     purpose: str
@@ -117,6 +118,21 @@ NAMED_RECIPES: dict[str, NamedRecipe] = {
         },
         measured="AJI 0.621, PQ 0.584 on 6 test slides in 18 min 49 s",
         seconds=1129,
+    ),
+    "nuclei-gpu": NamedRecipe(
+        "nuclei of MoNuSeg at full resolution by a plain U-Net: three minutes on a GPU, hours on a processor",
+        {
+            "data": "monuseg",
+            "options": {"width": 30},
+            "image_size": 256,
+            "sampling": "tiles",
+            "tile_stride": 128,
+            "epochs": 75,
+            "batch_size": 16,
+            "augment": "histology+scale(amount=0.25)",
+            "ema": 0.995,
+        },
+        measured="Dice 0.819, AJI 0.646, PQ 0.617 on 6 test slides in 3 min 4 s on an H100",
     ),
     "camvid": NamedRecipe(
         "streets of CamVid in eleven classes, rare ones weighted",

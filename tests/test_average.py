@@ -17,6 +17,7 @@ from segmodels.evaluation.evaluate import evaluate
 from segmodels.files import read_json
 from segmodels.hub.average import average
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, load_checkpoint, read_spec
+from segmodels.hub.lineage import trainings_before
 from segmodels.hub.release import release
 from segmodels.training.runs import Run
 from tests.test_release import arrays
@@ -57,7 +58,7 @@ def test_it_is_the_mean_of_every_array(tiny_run: Run, home: Path, tmp_path: Path
     model, spec = load_checkpoint(out)
     assert spec == read_spec(folders[-1])
     assert np.isfinite(np.asarray(model(np.zeros((1, 32, 32, 3), np.uint8)))).all()
-    assert {path.name for path in out.iterdir()} == {SPEC, WEIGHTS, "metrics.json", "README.md"}
+    assert {path.name for path in out.iterdir()} == {SPEC, WEIGHTS, "metrics.json", "history.csv", "README.md"}
 
 
 def test_of_a_model_with_itself_it_is_that_model(tiny_run: Run, home: Path, tmp_path: Path) -> None:
@@ -85,6 +86,36 @@ def test_the_card_of_its_release_says_what_it_is_the_mean_of(
     assert listed in card
     assert "--run-dir training-1" in card
     assert read_json(out / "metrics.json")["test"]["mean_iou"] == evaluate(out, keep=False)["mean_iou"]
+
+
+def test_a_training_that_began_with_a_mean_is_told_of(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    first = Path(shutil.copytree(tiny_run.path, home / "runs" / "first"))
+    mean = average([first, f"{first}@{tiny_run.kept_epochs()[0]}"], tmp_path / "mean")
+    document = read_json(mean / "metrics.json")
+    before = [{**read_spec(first / "best").recipe, "seed": seed} for seed in (5, 6)]
+    (mean / "metrics.json").write_text(json.dumps({**document, "trainings": before}))
+    for name, begun in (("second", mean), ("third", home / "runs" / "second")):
+        run = Path(shutil.copytree(tiny_run.path, home / "runs" / name))
+        shutil.copytree(mean if begun == mean else begun / "best", run / "start")
+        recipe = read_json(run / "recipe.json")
+        (run / "recipe.json").write_text(json.dumps({**recipe, "start_from": str(begun)}))
+    card = (release("second", tmp_path / "out") / "README.md").read_text()
+    assert "The last training began with the mean of those of 2 checkpoints" in card
+    assert "Its weights are" not in card
+    lines = [line for line in card.splitlines() if line.startswith("python -m segmodels train")]
+    assert ["--seed 5" in line for line in lines] == [True, False, False, False]
+    assert ["--seed 6" in line for line in lines] == [False, True, False, False]
+    assert lines[3].endswith("--start-from training-3") or "--start-from training-3 " in lines[3]
+    later = (release("third", tmp_path / "later") / "README.md").read_text()
+    assert "began with the mean" not in later
+    assert sum(line.startswith("python -m segmodels train") for line in later.splitlines()) == 5
+
+
+def test_a_run_that_says_it_began_with_itself_ends_the_tale(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run.path, home / "runs" / "loop"))
+    shutil.copytree(run / "best", run / "start")
+    (run / "recipe.json").write_text(json.dumps({**read_json(run / "recipe.json"), "start_from": str(run)}))
+    assert len(trainings_before(run / "best")) == 5
 
 
 @pytest.mark.parametrize("told", ["text", [1, 2], {"a": 1}, ["<img src=x>`|\n# big"]])

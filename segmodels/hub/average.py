@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,6 +58,7 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
         write_text(beside / SPEC, specs[-1].model_dump_json(indent=2) + "\n")
         _write_mean([source / WEIGHTS for source in sources], beside / WEIGHTS, told)
         write_json(beside / "metrics.json", metrics)
+        _copy_history(sources[-1], beside / "history.csv")
         write_card(beside, specs[-1], metrics, before=before)
     return target
 
@@ -77,6 +79,14 @@ def _label(source: Path) -> str:
     """The run and the epoch of a checkpoint, or what its folder is called."""
     epoch, name = metrics_of(source).get("epoch"), (owner(source) or source).name
     return f"{name}@{epoch}" if type(epoch) is int else name
+
+
+def _copy_history(source: Path, target: Path) -> None:
+    """Keep the course of the training that a checkpoint is of, where it is known."""
+    run = owner(source)
+    told = run / "metrics.csv" if run else source / "history.csv"
+    if told.is_file():
+        shutil.copyfile(told, target)
 
 
 def _write_mean(files: Sequence[Path], target: Path, reporter: Reporter) -> None:

@@ -18,7 +18,7 @@ from segmodels.files import write_text
 from segmodels.hub.card_metadata import Figures, all_figures, front_matter, licence_id, one_line
 from segmodels.hub.checkpoint import InputSpec, Spec
 from segmodels.hub.contents import PREVIEW
-from segmodels.hub.lineage import averaged
+from segmodels.hub.lineage import AVERAGED, BEGAN_WITH_MEAN, averaged
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.models.backbones import BACKBONES
 from segmodels.prediction.views import views_of
@@ -238,13 +238,13 @@ def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]], *, mean: bool) -> l
 
 
 def _mean_of(metrics: Mapping[str, Any]) -> list[str]:
-    """What the weights are the mean of, where they are one."""
-    names = averaged(metrics)
-    if not names:
-        return []
+    """What the weights are the mean of, or those that the training began with, where they are one."""
+    kinds = {AVERAGED: "Its weights are", BEGAN_WITH_MEAN: "The last training began with"}
     return [
-        f"Its weights are the mean of those of {len(names)} checkpoints, each a run and an epoch "
+        f"{begins} the mean of those of {len(names)} checkpoints, each a run and an epoch "
         f"(Wortsman et al. 2022, arXiv:2203.05482; `python -m segmodels average`): {', '.join(map(inert, names))}."
+        for key, begins in kinds.items()
+        if (names := averaged(metrics, key))
     ]
 
 

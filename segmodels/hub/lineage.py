@@ -13,35 +13,45 @@ from segmodels.training.runs import Run, find_checkpoint, owner
 
 #: Trainings before the last one that are told of, and checkpoints of a mean.
 MOST_BEFORE, MOST_AVERAGED = 5, 100
-#: Entries of `metrics.json`: the recipes of the trainings before, the first one first; what was averaged.
-TRAININGS, AVERAGED = "trainings", "averaged"
+#: Entries of `metrics.json`: the recipes of the trainings before, the first one first; what its weights are the mean of;
+#: what those are the mean of that its training began with.
+TRAININGS, AVERAGED, BEGAN_WITH_MEAN = "trainings", "averaged", "began_with_mean"
 
 
-def trainings_before(checkpoint: Path) -> list[dict[str, Any]]:
+def trainings_before(checkpoint: Path, most: int = MOST_BEFORE) -> list[dict[str, Any]]:
     """The recipes of the trainings that led to what a checkpoint's own began with, the first one first, as far back as
-    they are here; of a checkpoint by itself those that its `metrics.json` tells."""
+    they are here and `most` at once; of a checkpoint by itself those that its `metrics.json` tells."""
     run = owner(checkpoint)
     if run is None:
         told = metrics_of(checkpoint).get(TRAININGS)
         if not isinstance(told, list) or not all(isinstance(recipe, dict) for recipe in told):
             return []
-        return told[-MOST_BEFORE:]
-    found: list[dict[str, Any]] = []
-    while len(found) < MOST_BEFORE and run and (run / "start" / SPEC).is_file():
-        recipe = read_spec(run / "start").recipe
-        if not recipe:
-            break
-        found.insert(0, recipe)
-        try:
-            run = owner(find_checkpoint(Run(run).recipe.start_from or ""))
-        except UserError:
-            break
-    return found
+        return told[-most:] if most else []
+    recipe = read_spec(run / "start").recipe if (run / "start" / SPEC).is_file() else {}
+    if not recipe or not most:
+        return []
+    begun = _begun_with(run)
+    return [*(trainings_before(begun, most - 1) if begun else []), recipe]
 
 
-def averaged(metrics: Mapping[str, Any]) -> list[str]:
-    """What a checkpoint is the mean of, by its `metrics.json`; empty where it is none."""
-    told = metrics.get(AVERAGED)
+def mean_before(checkpoint: Path) -> list[str]:
+    """What the checkpoint is the mean of that the training of this one began with; empty where that was none."""
+    run = owner(checkpoint)
+    begun = _begun_with(run) if run else None
+    return averaged(metrics_of(begun)) if begun and owner(begun) is None else []
+
+
+def _begun_with(run: Path) -> Path | None:
+    """The checkpoint that a run began with; None where there was none, or it is not here any more."""
+    try:
+        return find_checkpoint(Run(run).recipe.start_from or "")
+    except UserError:
+        return None
+
+
+def averaged(metrics: Mapping[str, Any], key: str = AVERAGED) -> list[str]:
+    """What a checkpoint is the mean of, by its `metrics.json`, or its training began with the mean of; else empty."""
+    told = metrics.get(key)
     if not isinstance(told, list) or not all(isinstance(name, str) for name in told):
         return []
     return told[:MOST_AVERAGED]

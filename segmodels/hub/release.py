@@ -12,7 +12,7 @@ from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import LARGEST, SMALLEST, SPEC, WEIGHTS, Spec, read_spec
 from segmodels.hub.contents import PREVIEW, check_contents, contents_of
 from segmodels.hub.half import write_half
-from segmodels.hub.lineage import metrics_of, trainings_before
+from segmodels.hub.lineage import BEGAN_WITH_MEAN, mean_before, metrics_of, trainings_before
 from segmodels.hub.previews import draw_previews
 from segmodels.prediction.views import view_names
 from segmodels.training.reporter import Reporter
@@ -87,6 +87,8 @@ def release(
         draw_previews(Predictor(beside, engine="keras"), evaluated_recipe(source, spec.recipe, None, root), beside)
         report = evaluate(beside, split=split, root=root, keep=False, reporter=told)
         metrics = metrics_of(beside)
+        if names := mean_before(source):
+            metrics[BEGAN_WITH_MEAN] = names
         write_json(beside / "metrics.json", {**metrics, split: {name: report[name] for name in FIGURES}})
         write_card(beside, spec, metrics, report=report, before=trainings_before(source))
     return target
