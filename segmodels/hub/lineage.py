@@ -13,8 +13,8 @@ from segmodels.training.runs import Run, find_checkpoint, owner
 
 #: Trainings before the last one that are told of, and checkpoints of a mean.
 MOST_BEFORE, MOST_AVERAGED = 5, 100
-#: Entries of `metrics.json`: the recipes of the trainings before, the first one first; what its weights are the mean of;
-#: what those are the mean of that its training began with.
+#: Entries of `metrics.json`: the recipes of the trainings before, the first one first; what the
+#: weights are the mean of, or those that the training began with.
 TRAININGS, AVERAGED, BEGAN_WITH_MEAN = "trainings", "averaged", "began_with_mean"
 
 
