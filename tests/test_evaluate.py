@@ -38,7 +38,7 @@ KEYS = [
     "f1", "classes", "confusion_matrix", "instances", "images_per_second",
 ]  # fmt: skip
 #: What the report has beside them.
-MORE = ["mse", "boundary", "calibration", "skipped", "tiled", "root", "report"]
+MORE = ["mse", "boundary", "calibration", "skipped", "tiled", "tta", "root", "report"]
 CLASS_KEYS = ["name", "iou", "dice", "precision", "recall", "pixels", "boundary_iou", "boundary_f1"]
 
 
@@ -186,7 +186,7 @@ def test_tiled_and_whole_are_what_the_predictor_sees(monkeypatch: pytest.MonkeyP
     seen: list[bool | None] = []
 
     class Asked(Sees):
-        def __call__(self, picture: np.ndarray, *, name: str | None = None, tiled: bool | None = None) -> Result:
+        def __call__(self, picture: np.ndarray, *, tiled: bool | None = None, tta: str | None = None) -> Result:
             seen.append(tiled)
             return super().__call__(picture)
 
@@ -350,7 +350,7 @@ class Sees(Predictor):
     def __init__(self, dataset: Dataset, mode: str, size: int, blur: float) -> None:
         self.path, self.labels = Path("sees"), dataset.classes
         recipe = {"data": dataset.name, "image_size": 32}
-        self.spec = SimpleNamespace(input=SimpleNamespace(mode=mode, size=size, overlap=0), recipe=recipe)
+        self.spec = SimpleNamespace(input=SimpleNamespace(mode=mode, size=size, overlap=0, tta=None), recipe=recipe)
         self.answers = {}
         for sample in dataset.samples("test"):
             image, mask = dataset.read_image(sample), dataset.read_mask(sample)
@@ -358,7 +358,7 @@ class Sees(Predictor):
             key = resize_image(image, size, size).tobytes()
             self.answers[key] = cv2.resize(np.log(chances.clip(1e-6)), (size, size))
 
-    def __call__(self, picture: np.ndarray, *, name: str | None = None, tiled: bool | None = None) -> Result:
+    def __call__(self, picture: np.ndarray, *, tiled: bool | None = None, tta: str | None = None) -> Result:
         return Result(picture, self.logits(picture[None])[0], self.labels)
 
     def logits(self, images: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ for package in onnx_model.PACKAGES:
 
 UNET: dict[str, Any] = {"width": 4, "depth": 3}
 KEYS = {
-    "model", "architecture", "backbone", "image_size", "parameters", "gflops", "checkpoint_bytes",
+    "model", "architecture", "backbone", "image_size", "views", "parameters", "gflops", "checkpoint_bytes",
     "keras_milliseconds", "onnx_milliseconds", "onnx_error", "onnx_bytes", "peak_bytes", "device", "engine", "threads",
 }  # fmt: skip
 
@@ -345,8 +345,9 @@ def test_the_verb(exported: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
 def test_a_large_model_in_words() -> None:
     document: dict[str, Any] = {
         "model": "checkpoints/pets", "architecture": "unet", "backbone": "mobilenetv2", "image_size": 256,
-        "parameters": 12_345_678, "gflops": 12.345, "checkpoint_bytes": 49_400_000, "keras_milliseconds": 1180.0,
-        "onnx_milliseconds": 590.0, "onnx_error": None, "onnx_bytes": 49_300_000, "peak_bytes": None,
+        "views": 2, "parameters": 12_345_678, "gflops": 12.345, "checkpoint_bytes": 49_400_000,
+        "keras_milliseconds": 1180.0, "onnx_milliseconds": 590.0, "onnx_error": None, "onnx_bytes": 49_300_000,
+        "peak_bytes": None,
         "device": "a CPU, 2 cores", "engine": "tensorflow 2.21.0", "threads": 2,
     }  # fmt: skip
     assert set(document) == KEYS
@@ -355,6 +356,7 @@ def test_a_large_model_in_words() -> None:
         "",
         "one picture   takes",
         "------------  --------------------------------------------",
+        "views         2, each as long as is said here",
         "parameters    12,345,678",
         "operations    12.3 GFLOPs",
         "Keras         1.18 s",

@@ -15,7 +15,15 @@ from segmodels.errors import UserError
 from segmodels.files import replacing, user_path, whole, write_json, write_text
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
-from segmodels.hub.lineage import AVERAGED, MOST_AVERAGED, TRAININGS, metrics_of, trainings_before
+from segmodels.hub.lineage import (
+    AVERAGED,
+    BEGAN_WITH_MEAN,
+    MOST_AVERAGED,
+    TRAININGS,
+    mean_before,
+    metrics_of,
+    trainings_before,
+)
 from segmodels.hub.weights_file import check_weights_file
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import find_checkpoint, owner
@@ -52,7 +60,9 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
     if target.exists() and not (target / SPEC).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there and is no checkpoint directory: name a new folder")
     before = trainings_before(sources[-1])
-    metrics = {AVERAGED: [_label(source) for source in sources], TRAININGS: before}
+    metrics: dict[str, Any] = {AVERAGED: [_label(source) for source in sources], TRAININGS: before}
+    if names := mean_before(sources[-1]):
+        metrics[BEGAN_WITH_MEAN] = names
     with replacing(target) as beside:
         beside.mkdir()
         write_text(beside / SPEC, specs[-1].model_dump_json(indent=2) + "\n")
