@@ -29,6 +29,7 @@ from segmodels.prediction import masks, tiling
 from segmodels.prediction.large import FORMS, LargePicture, is_large, predict_large
 from segmodels.prediction.large.png_writer import PngWriter
 from segmodels.prediction.large.reduce import reduce_picture
+from segmodels.prediction.predictor import Predictor
 from segmodels.prediction.resize import resize_logits
 from segmodels.prediction.tiling import tiled_logits
 from segmodels.training.reporter import Reporter
@@ -54,6 +55,8 @@ class StandIn:
         contract = InputSpec(mode=mode, size=size, overlap=overlap if mode == "tiles" else None)
         self.spec = SimpleNamespace(input=contract)
         self.passes = 0
+
+    views = Predictor.views
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
         self.passes += 1
@@ -492,6 +495,10 @@ def test_views_are_averaged(tmp_path: Path, slide: Path) -> None:
     predict(model, slide, tmp_path / "out")
     once, model.passes = model.passes, 0
     predict(model, slide, tmp_path / "out", tta="flips")
+    assert model.passes == 2 * once
+    model.passes, own = 0, model.spec.input.model_copy(update={"tta": "flips"})
+    model.spec.input = own  # the model's own, where nobody asks
+    predict(model, slide, tmp_path / "out")
     assert model.passes == 2 * once
 
 
