@@ -27,9 +27,11 @@ from streamlit.testing.v1 import AppTest
 
 from segmodels import worker
 from segmodels.errors import UserError
+from segmodels.files import read_json
 from segmodels.hub.keras_file.labels import class_specs
 from segmodels.hub.names import parse_model
 from segmodels.hub.pulled import pulled_models
+from segmodels.hub.release import release
 from segmodels.training.runs import Run
 from tests.hub_server import Hub, hub_in_environment, travelling
 from tests.test_app import opened, texts, widget
@@ -37,7 +39,7 @@ from ui import models_glance
 from ui.models import Model, usable_models
 from ui.models_actions import delete_model, zip_of
 from ui.models_export import exports, files_below, zip_below
-from ui.models_glance import glance, preview, read_metrics, select
+from ui.models_glance import Figures, glance, preview, read_metrics, select
 from ui.models_import import class_labels, free_folder
 from ui.models_list import ORDERS
 from ui.models_parts import unlinked
@@ -310,12 +312,32 @@ def test_pictures_that_are_none_or_huge_are_not_shown(hostile: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "{", '{"validation": [], "classes": {}}', '{"validation": {"mean_iou": true}}', ""]
+    "text",
+    [
+        "[]",
+        "{",
+        '{"validation": [], "classes": {}}',
+        '{"validation": {"mean_iou": true}}',
+        '{"test": {"mean_iou": 7}}',
+        '{"test": [{"mean_iou": 0.5}]}',
+        "",
+    ],
 )
 def test_damaged_figures_are_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(text)
     found = read_metrics(tmp_path)
-    assert (found.epoch, found.validation, found.classes) == (None, {}, [])
+    assert found == Figures(None, "validation", {}, [])
+
+
+def test_a_released_model_is_shown_by_its_test_figures_and_views(tiny_run: Run, home: Path) -> None:
+    test = read_json(release(tiny_run.path, home / "given", tta="flips") / "metrics.json")["test"]
+    app = fine(opened("5_Models", model="given"))
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Mean IoU"] == f"{test['mean_iou']:.4f}"
+    assert shown["Accuracy"] == f"{test['pixel_accuracy']:.4f}"
+    assert "on the test part of its data, at each picture's own size" in words(app)
+    assert "It sees each in 2 views (flips)" in words(app)
+    assert f"mean IoU **{test['mean_iou']:.3f}**" in words(fine(opened("5_Models")))
 
 
 def test_a_damaged_model_is_named_and_can_be_deleted(models: Path) -> None:

@@ -26,6 +26,7 @@ from segmodels.hub.checkpoint import InputSpec, Spec, read_spec
 from segmodels.hub.contents import PREVIEW, most_bytes
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.models.backbones import BACKBONES
+from segmodels.prediction.views import views_of
 from ui.models import Model
 
 #: Files of a checkpoint directory that are looked at.
@@ -53,7 +54,8 @@ class Glance:
         name: in links.
         network: its architecture and encoder, as people call them.
         data: that it was trained on.
-        mean_iou: of its validation, 0 to 1, and `epoch`, which that was.
+        mean_iou: of its test split where it was released with that, else of its validation, 0 to 1; and the `epoch`
+            of its weights.
         when: its weights were written or it was pulled, in seconds since 1970.
         files: with all that a checkpoint may have.
         problem: why it cannot be used, in a line; else empty.
@@ -117,7 +119,7 @@ def _read(folder: Path, files: tuple[Found, ...]) -> dict[str, Any]:
         "network": network_of(spec),
         "data": str(spec.recipe.get("data") or "")[:200],
         "labels": spec.labels,
-        "mean_iou": figures.validation.get("mean_iou"),
+        "mean_iou": figures.whole.get("mean_iou"),
         "epoch": figures.epoch,
     }
 
@@ -134,17 +136,25 @@ def network_of(spec: Spec) -> str:
 def contract_of(seen: InputSpec) -> str:
     """The input contract in words."""
     size = f"{seen.size} x {seen.size} pixels"
+    views = f" It sees each in {len(views_of(seen.tta))} views ({seen.tta}), one after the other." if seen.tta else ""
     if seen.mode == "tiles":
-        return f"Sees pictures as they are, large ones in tiles of {size}: their scale has to be that of its training."
-    return f"Sees the whole picture at {size} and answers at the picture's own size."
+        scale = "their scale has to be that of its training."
+        return f"Sees pictures as they are, large ones in tiles of {size}: {scale}{views}"
+    return f"Sees the whole picture at {size} and answers at the picture's own size.{views}"
+
+
+#: Those of a whole split that are shown.
+FIGURES = ("mean_iou", "mean_dice", "pixel_accuracy", "precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What `metrics.json` says, as far as it makes sense: figures of 0 to 1 by name, and a row a class."""
+    """What `metrics.json` says, as far as it makes sense: figures of 0 to 1 by name, and a row a class. They are of the
+    `split` "test" where it was released with that, else of "validation"."""
 
     epoch: int | None
-    validation: dict[str, float]
+    split: str
+    whole: dict[str, float]
     classes: list[dict[str, Any]]
 
 
@@ -155,12 +165,15 @@ def read_metrics(folder: Path) -> Figures:
     except UserError:
         document = None
     if not isinstance(document, dict):
-        return Figures(None, {}, [])
-    epoch, validation, rows = (document.get(part) for part in ("epoch", "validation", "classes"))
-    names = ("mean_iou", "mean_dice", "pixel_accuracy", "precision", "recall", "f1")
+        return Figures(None, "validation", {}, [])
+    epoch, test, names = document.get("epoch"), document.get("test"), FIGURES
+    split, whole, rows = "validation", document.get("validation"), document.get("classes")
+    if isinstance(test, dict) and "mean_iou" in _shares(test, names):
+        split, whole, rows = "test", test, test.get("classes")
     return Figures(
         epoch if type(epoch) is int and 0 <= epoch < 10**9 else None,
-        _shares(validation, names) if isinstance(validation, dict) else {},
+        split,
+        _shares(whole, names) if isinstance(whole, dict) else {},
         list(_rows(rows)) if isinstance(rows, list) else [],
     )
 

@@ -106,19 +106,20 @@ def _facts(seen: Glance, spec: Spec) -> None:
 
 
 def _figures(seen: Glance) -> None:
-    """Of the validation, and of each class."""
+    """Of the test or the validation split, and of each class."""
     figures = read_metrics(whole(seen.model.path))
-    if not figures.validation:
+    if not figures.whole:
         st.caption("It came without figures: evaluate it to know how good it is.")
         return
     st.markdown("#### How good it is")
     epoch = f", after epoch {figures.epoch}" if figures.epoch is not None else ""
     whose = "Its maker's figures" if seen.model.kind == "pulled" else "Figures"
-    st.caption(f"{whose} on the validation part of its data, at the size that it sees{epoch}. Evaluate measures anew.")
+    size = "each picture's own size" if figures.split == "test" else "the size that it sees"
+    st.caption(f"{whose} on the {figures.split} part of its data, at {size}{epoch}. Evaluate measures anew.")
     with st.container(horizontal=True, gap="small"):
         for key, title in TITLES.items():
-            if key in figures.validation:
-                st.metric(title, f"{figures.validation[key]:.4f}", width=120)
+            if key in figures.whole:
+                st.metric(title, f"{figures.whole[key]:.4f}", width=120)
     if figures.classes:
         _classes(figures.classes)
 
