@@ -81,15 +81,29 @@ def tiny() -> dict[str, Any]:
     return {**TINY, "options": dict(TINY["options"])}
 
 
+@pytest.fixture(scope="session")
+def compiled_by_jax(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables by which JAX's processes of all workers share what they compile: most begin with the same programs."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled-by-jax"
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(place),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
 @pytest.fixture
-def python() -> Callable[..., Process]:
+def python(compiled_by_jax: dict[str, str]) -> Callable[..., Process]:
     """Run `python ARGUMENTS…` in a fresh process that finds the package; keywords are environment variables, but for
     `interpreter` and `timeout`, in seconds."""
 
     def run(
         *arguments: object, interpreter: Path | str = sys.executable, timeout: float = 300, **variables: object
     ) -> Process:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **{key: str(value) for key, value in variables.items()}}
+        shared = {} if str(interpreter) == sys.executable else compiled_by_jax
+        given = {key: str(value) for key, value in variables.items()}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **shared, **given}
         return subprocess.run(
             [str(interpreter), *map(str, arguments)],
             capture_output=True, text=True, env=environment, timeout=timeout, stdin=subprocess.DEVNULL,
