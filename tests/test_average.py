@@ -111,6 +111,15 @@ def test_a_training_that_began_with_a_mean_is_told_of(tiny_run: Run, home: Path,
     assert sum(line.startswith("python -m segmodels train") for line in later.splitlines()) == 5
 
 
+def test_the_tale_asks_no_hub(tiny_run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Path(shutil.copytree(tiny_run.path, home / "runs" / "fetched"))
+    shutil.copytree(run / "best", run / "start")
+    recipe = {**read_json(run / "recipe.json"), "start_from": "hf://someone/cells"}
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    monkeypatch.setattr("segmodels.hub.pull.pull", lambda *_, **__: pytest.fail("it asked the Hub"))
+    assert [each["data"] for each in trainings_before(run / "best")] == ["toy-pets"]
+
+
 def test_a_run_that_says_it_began_with_itself_ends_the_tale(tiny_run: Run, home: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(tiny_run.path, home / "runs" / "loop"))
     shutil.copytree(run / "best", run / "start")

@@ -9,6 +9,8 @@ from typing import Any
 from segmodels.errors import UserError
 from segmodels.files import read_json, whole
 from segmodels.hub.checkpoint import SPEC, read_spec
+from segmodels.hub.names import is_model_name, parse_model
+from segmodels.hub.pulled import find_pulled
 from segmodels.training.runs import Run, find_checkpoint, owner
 
 #: Trainings before the last one that are told of, and checkpoints of a mean.
@@ -42,9 +44,13 @@ def mean_before(checkpoint: Path) -> list[str]:
 
 
 def _begun_with(run: Path) -> Path | None:
-    """The checkpoint that a run began with; None where there was none, or it is not here any more."""
+    """The checkpoint that a run began with; None where there was none, or it is not here any more. Asks no Hub."""
     try:
-        return find_checkpoint(Run(run).recipe.start_from or "")
+        name = Run(run).recipe.start_from or ""
+        if is_model_name(name):
+            kept = find_pulled(parse_model(name))
+            return kept.path if kept else None
+        return find_checkpoint(name)
     except UserError:
         return None
 
