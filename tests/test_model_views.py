@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.files import read_json
 from segmodels.hub.checkpoint import SPEC, InputSpec, read_spec
+from segmodels.hub.previews import draw_previews
 from segmodels.hub.release import release
 from segmodels.prediction.masks import overlay
 from segmodels.prediction.predictor import Predictor
@@ -101,6 +103,21 @@ def test_a_release_with_views_is_measured_and_shown_with_them(
     plain = release(out, tmp_path / "plain", tta="none")
     assert "tta" not in json.loads((plain / SPEC).read_text())["input"]
     assert " views" not in (plain / "README.md").read_text()
+
+
+def test_where_few_are_to_validate_some_of_training_are_shown_too(
+    tiny_run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = open_dataset("toy-pets")
+    kept = {"train": dataset.samples("train")[:5], "validation": dataset.samples("validation")[:1], "test": []}
+    dataset.given_split = {**kept, "test": dataset.samples("test")}
+    draw_previews(Predictor(tiny_run.best, engine="keras"), SimpleNamespace(dataset=lambda: dataset), tmp_path)
+    shown = [kept["validation"][0], kept["train"][0], kept["train"][4]]
+    size = read_spec(tiny_run.best).input.size
+    for number, sample in enumerate(shown):
+        picture = np.split(read_image(tmp_path / "previews" / f"{number}.png"), 3, axis=1)[0]
+        np.testing.assert_array_equal(picture, resize_image(dataset.read_image(sample), size, size))
+    assert len(list((tmp_path / "previews").iterdir())) == 3
 
 
 def test_the_pictures_of_a_release_show_its_own_masks(tiny_run: Run, home: Path, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def _pictures(previews: Sequence[Path], spec: Spec) -> list[str]:
     source = f" From {dataset_type(data).title}, {dataset_type(data).licence}." if data in DATASETS else ""
     return [
         "\n\n".join(lines),
-        f"Pictures of the validation split: the picture, its true mask, the predicted one.{source}",
+        f"Pictures of its data, none of them of the test split: the picture, its true mask, the predicted one.{source}",
     ]
 
 

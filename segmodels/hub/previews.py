@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,22 +22,29 @@ LARGEST = 256
 
 def draw_previews(predictor: Predictor, recipe: Recipe, folder: Path) -> None:
     """Write `previews/N.png` into a checkpoint directory: picture, truth and prediction beside each other, of pictures
-    spread over the validation split; none where that has none that can be read.
+    spread over the validation split. Where that has too few, as of large slides, some that it was trained on follow:
+    what is shown also says what colours the model knows (`prediction.doubts`).
 
     Args:
         recipe: with the data, and how it was split for the training.
     """
     dataset = recipe.dataset()
-    samples = dataset.samples("validation")
-    places = sorted({int(place) for place in np.linspace(0, len(samples) - 1, MOST_PICTURES)}) if samples else []
-    for number, place in enumerate(places):
+    shown = _spread(dataset.samples("validation"), MOST_PICTURES)
+    shown += _spread(dataset.samples("train"), MOST_PICTURES - len(shown))
+    for number, sample in enumerate(shown):
         with suppress(UserError):  # what cannot be read is left out, as everywhere
-            image, truth = _seen(dataset, samples[place], predictor)
+            image, truth = _seen(dataset, sample, predictor)
             (folder / "previews").mkdir(exist_ok=True)
             side = min(LARGEST, *truth.shape)
             masks = [resize_mask(mask, side, side) for mask in (truth, predictor(image).mask)]
-            shown = side_by_side(resize_image(image, side, side), masks[0], masks[1], predictor.labels)
-            write_image(folder / "previews" / f"{number}.png", shown)
+            picture = side_by_side(resize_image(image, side, side), masks[0], masks[1], predictor.labels)
+            write_image(folder / "previews" / f"{number}.png", picture)
+
+
+def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """So many of them at equal distances, or all where there are fewer."""
+    places = sorted({int(place) for place in np.linspace(0, len(samples) - 1, count)}) if samples else []
+    return [samples[place] for place in places]
 
 
 def _seen(dataset: Dataset, sample: Sample, predictor: Predictor) -> tuple[np.ndarray, np.ndarray]:
