@@ -33,6 +33,8 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
 
 def evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
     """`evaluate`."""
+    from segmodels.prediction.views import views_of
+
     tiled = None if parsed.tiled is None else choose("--tiled", parsed.tiled, ("true", "false")) == "true"
     wanted = {
         "data": parsed.data,
@@ -58,8 +60,6 @@ def evaluate(parsed: argparse.Namespace) -> tuple[Any, str]:
             report = evaluate(parsed.model, **wanted, reporter=terminal)
     finally:
         terminal.close()
-    from segmodels.prediction.views import views_of
-
     names = ("loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "mse", "images_per_second")
     figures = {name: report[name] for name in names}
     outlines = report["boundary"]

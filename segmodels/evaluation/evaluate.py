@@ -33,7 +33,7 @@ from segmodels.prediction.predictor import Predictor
 from segmodels.prediction.resize import bands, resize_logits
 from segmodels.prediction.softmax import softmax
 from segmodels.prediction.stored import StoredPredictions
-from segmodels.prediction.views import averaged, view_names
+from segmodels.prediction.views import averaged, views_text
 from segmodels.training.losses import Loss, make_loss
 from segmodels.training.reporter import Reporter
 
@@ -144,7 +144,7 @@ def evaluate(
         "calibration": tally.calibration.figures(),
         "skipped": len(samples) - images,
         "tiled": tiled,
-        "tta": ",".join(view_names(predictor.spec.input.tta if tta is None else tta)) or None,
+        "tta": views_text(predictor.spec.input.tta if tta is None else tta),
         "root": recipe.root,
         "report": str(folder) if folder else None,
     }

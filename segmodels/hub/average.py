@@ -15,6 +15,7 @@ from segmodels.errors import UserError
 from segmodels.files import replacing, user_path, whole, write_json, write_text
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
+from segmodels.hub.contents import check_target
 from segmodels.hub.lineage import (
     AVERAGED,
     BEGAN_WITH_MEAN,
@@ -57,8 +58,7 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
     specs = [read_spec(source) for source in sources]
     for model, spec in zip(models, specs, strict=True):
         _check_alike(spec, specs[-1], str(model), str(models[-1]))
-    if target.exists() and not (target / SPEC).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target} is there and is no checkpoint directory: name a new folder")
+    check_target(target)
     before = trainings_before(sources[-1])
     metrics: dict[str, Any] = {AVERAGED: [_label(source) for source in sources], TRAININGS: before}
     if names := mean_before(sources[-1]):

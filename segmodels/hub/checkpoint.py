@@ -28,7 +28,7 @@ from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError, explain
 from segmodels.files import read_json, whole, write_text
 from segmodels.models.architectures import IMPORTED, checked_options
-from segmodels.prediction.views import view_names
+from segmodels.prediction.views import views_text
 
 if TYPE_CHECKING:
     from segmodels.backend import keras
@@ -79,7 +79,7 @@ class InputSpec(_Part):
     @classmethod
     def _known_views(cls, names: str | None) -> str | None:
         try:
-            return ",".join(view_names(names)) or None
+            return views_text(names)
         except UserError as error:
             raise ValueError(str(error)) from None  # which says of what file and field it is
 

@@ -41,6 +41,12 @@ def check_contents(folder: Path, called: str | Path) -> None:
             raise UserError(f"{called}: {path} has {megabytes(size)}, more than the {megabytes(most)} allowed")
 
 
+def check_target(folder: Path) -> None:
+    """`UserError` where a checkpoint directory that is to be written would replace anything else."""
+    if folder.exists() and not (folder / SPEC).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there and is no checkpoint directory: name a new folder")
+
+
 def most_bytes(path: str) -> int | None:
     """The most bytes that a file of a checkpoint may have; None where it belongs to none."""
     return CONTENTS.get(path, PREVIEW_BYTES if PREVIEW.fullmatch(path) else None)

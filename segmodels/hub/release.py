@@ -10,11 +10,11 @@ from segmodels.evaluation.evaluated_data import evaluated_recipe
 from segmodels.files import replacing, user_path, write_json, write_text
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import LARGEST, SMALLEST, SPEC, WEIGHTS, Spec, read_spec
-from segmodels.hub.contents import PREVIEW, check_contents, contents_of
+from segmodels.hub.contents import PREVIEW, check_contents, check_target, contents_of
 from segmodels.hub.half import write_half
 from segmodels.hub.lineage import BEGAN_WITH_MEAN, mean_before, metrics_of, trainings_before
 from segmodels.hub.previews import draw_previews
-from segmodels.prediction.views import view_names
+from segmodels.prediction.views import views_text
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import find_checkpoint
 
@@ -70,10 +70,9 @@ def release(
     if size is not None:
         spec = _at(spec, size)
     if tta is not None:
-        seen = spec.input.model_copy(update={"tta": ",".join(view_names(tta)) or None})
+        seen = spec.input.model_copy(update={"tta": views_text(tta)})
         spec = spec.model_copy(update={"input": seen})
-    if target.exists() and not (target / SPEC).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target} is there and is no checkpoint directory: name a new folder")
+    check_target(target)
     with replacing(target) as beside:
         beside.mkdir()
         for path in contents_of(source):
@@ -84,8 +83,9 @@ def release(
             else:
                 shutil.copyfile(source / path, beside / path)
         write_text(beside / SPEC, spec.model_dump_json(indent=2) + "\n")
-        draw_previews(Predictor(beside, engine="keras"), evaluated_recipe(source, spec.recipe, None, root), beside)
-        report = evaluate(beside, split=split, root=root, keep=False, reporter=told)
+        predictor = Predictor(beside, engine="keras", reporter=told)
+        draw_previews(predictor, evaluated_recipe(source, spec.recipe, None, root), beside)
+        report = evaluate(predictor, split=split, root=root, keep=False, reporter=told)
         metrics = metrics_of(beside)
         if names := mean_before(source):
             metrics[BEGAN_WITH_MEAN] = names

@@ -72,6 +72,11 @@ def view_names(names: str | Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in VIEWS if name in chosen)
 
 
+def views_text(names: str | Sequence[str] | None) -> str | None:
+    """`view_names` as a contract and a report hold them, such as "flips,turns"; None for the picture as it is."""
+    return ",".join(view_names(names)) or None
+
+
 def averaged(forward: Forward, views: Sequence[View]) -> Forward:
     """A network that sees each picture in every view, and answers with the logarithm of the mean probabilities."""
     if not views:
