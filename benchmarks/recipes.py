@@ -1,10 +1,11 @@
-"""`python -m benchmarks.recipes [--minutes M] [RECIPE …]`: the recipes that have a name, on the data at hand.
+"""`python -m benchmarks.recipes [--minutes M] [--from-scratch] [RECIPE …]`: the named recipes on the data at hand.
 
 Trains each, or those named, evaluates it on the test split, and prints a table; beside the `classic-…` recipes stands
 what the system published whose settings they are, on what data, and what differs here. The runs are kept in
 `SEGMODELS_HOME` under the names of their recipes: what is done is not done again, and what was interrupted goes on. All
 of them together take days on a CPU: with `--minutes` each is stopped after so many, and the table says after how many
-of its epochs; the same command with more minutes goes on.
+of its epochs; the same command with more minutes goes on. With `--from-scratch` encoders begin with random weights and
+are never frozen: for encoders whose published weights are not at hand. The table says so of each.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from contextlib import contextmanager, suppress
 
 import segmodels
 from segmodels.errors import UserError, choose
+from segmodels.models.backbones import PLAIN
 from segmodels.named_recipes import NAMED_RECIPES, named_recipe
+from segmodels.recipe import Recipe
 from segmodels.terminal import Terminal
 from segmodels.training.runs import Run, is_run, runs_folder
 
@@ -25,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes")
     parser.add_argument("recipes", nargs="*", metavar="RECIPE")
     parser.add_argument("--minutes", type=float, help="stop each after so many minutes of training")
+    parser.add_argument("--from-scratch", action="store_true", help="encoders begin with random weights, not frozen")
     given = parser.parse_args()
     chosen = given.recipes or list(NAMED_RECIPES)
     pictures = "pictures here: training, validation, test"
@@ -41,15 +45,20 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name in chosen:
         try:
-            print(_row(choose("recipe", name, list(NAMED_RECIPES)), given.minutes), flush=True)
+            name = choose("recipe", name, list(NAMED_RECIPES))
+            print(_row(name, given.minutes, from_scratch=given.from_scratch), flush=True)
         except UserError as error:  # data or weights that are not there
             print(f"| `{name}` | | {error} | | | | |", flush=True)
 
 
-def _row(name: str, minutes: float | None) -> str:
+def _row(name: str, minutes: float | None, *, from_scratch: bool) -> str:
+    recipe, run_id, differs = named_recipe(name), name, NAMED_RECIPES[name].differs
+    if from_scratch and recipe.backbone != PLAIN:
+        recipe = Recipe(**{**NAMED_RECIPES[name].fields, "weights": "none", "freeze_epochs": 0})
+        run_id, differs = f"{name}-from-scratch", "; ".join(filter(None, ("from random weights", differs)))
     terminal = Terminal()
     try:
-        run = _trained(name, minutes, terminal)
+        run = _trained(recipe, run_id, minutes, terminal)
         report = segmodels.evaluate(run.best, split="test", reporter=terminal)
     finally:
         terminal.close()
@@ -71,12 +80,12 @@ def _row(name: str, minutes: float | None) -> str:
     counted = f"{counts[0]}{tiles}, {counts[1]}, {counts[2]}"
     published = f"{row.published}; {row.used}" if row.published else ""
     reached = f"{len(epochs) or 'a part of 1'} of {run.recipe.epochs}"
-    return f"| `{name}` | {published} | {found} | {counted} | {reached} | {taken:.0f} | {row.differs} |"
+    return f"| `{name}` | {published} | {found} | {counted} | {reached} | {taken:.0f} | {differs} |"
 
 
-def _trained(name: str, minutes: float | None, terminal: Terminal) -> Run:
+def _trained(recipe: Recipe, run_id: str, minutes: float | None, terminal: Terminal) -> Run:
     """The run of a recipe, trained to its end or until its minutes were over."""
-    run = Run(runs_folder() / name)
+    run = Run(runs_folder() / run_id)
     begun = is_run(run.path)
     before = sum(float(row["seconds"]) for row in run.history()) / 60 if begun else 0.0
     if begun and (run.state == "finished" or (minutes is not None and run.has_best and before >= minutes)):
@@ -85,7 +94,7 @@ def _trained(name: str, minutes: float | None, terminal: Terminal) -> Run:
         if begun:
             segmodels.train(resume=run, reporter=terminal)
         else:
-            segmodels.train(named_recipe(name), run_dir=run.path, reporter=terminal)
+            segmodels.train(recipe, run_dir=run.path, reporter=terminal)
     if run.state != "finished" and not (minutes and run.has_best):
         raise UserError(f"{run.state} after {run.status().get('epoch', 0)} epochs: the same command goes on")
     return run
