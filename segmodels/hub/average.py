@@ -76,8 +76,8 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
 def _check_alike(spec: Spec, last: Spec, name: str, other: str) -> None:
     if spec.architecture != last.architecture:
         raise UserError(
-            f"{name} ({spec.architecture}) is another network than {other} ({last.architecture}): only weights of one "
-            "network have a mean"
+            f"{name} ({spec.architecture.described}) is another network than {other} ({last.architecture.described}): "
+            "only weights of one network have a mean"
         )
     if [label.name for label in spec.classes] != [label.name for label in last.classes]:
         raise UserError(f"{name} and {other} have other classes: only models of the same classes have a mean")

@@ -27,7 +27,7 @@ from pydantic import (
 from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError, explain
 from segmodels.files import read_json, whole, write_text
-from segmodels.models.architectures import IMPORTED, checked_options
+from segmodels.models.architectures import IMPORTED, checked_options, network_name
 from segmodels.prediction.views import views_text
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ class ArchitectureSpec(_Part):
     backbone: str = Field(max_length=50)
     classes: int = Field(ge=1, le=255)
     options: dict[str, Any] = Field(default_factory=dict, max_length=50)
+
+    @property
+    def described(self) -> str:
+        """In words: "unet on mobilenetv2", "unet, width=30"."""
+        options = [f"{key}={value}" for key, value in self.options.items()]
+        return ", ".join([network_name(self.name, self.backbone), *options])
 
 
 class ClassSpec(_Part):

@@ -10,6 +10,7 @@ import numpy as np
 
 from segmodels.data.dataset import Dataset, Sample
 from segmodels.data.images import resize_image, resize_mask
+from segmodels.data.spread import spread
 from segmodels.errors import UserError
 from segmodels.hub.card import MOST_PICTURES
 from segmodels.prediction.masks import side_by_side, write_image
@@ -43,8 +44,7 @@ def draw_previews(predictor: Predictor, recipe: Recipe, folder: Path) -> None:
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     """So many of them at equal distances, or all where there are fewer."""
-    places = sorted({int(place) for place in np.linspace(0, len(samples) - 1, count)}) if samples else []
-    return [samples[place] for place in places]
+    return [samples[place] for place in spread(len(samples), count)]
 
 
 def _seen(dataset: Dataset, sample: Sample, predictor: Predictor) -> tuple[np.ndarray, np.ndarray]:

@@ -291,6 +291,11 @@ def default_backbone(architecture: str) -> str:
     return architecture_row(architecture).backbones[0]
 
 
+def network_name(architecture: str, backbone: str) -> str:
+    """A network in words: "unet", "unet on mobilenetv2"."""
+    return architecture if backbone == PLAIN else f"{architecture} on {backbone}"
+
+
 def default_weights(backbone: str) -> str:
     """Pretrained weights where some are published."""
     return "imagenet" if isinstance(backbone, str) and backbone in BACKBONES and BACKBONES[backbone].weights else "none"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segmodels.data.prepare import Prepared
+from segmodels.data.spread import spread
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.files import explain_disk_errors, replacing, whole, write_json
 from segmodels.hub.card import write_card
@@ -94,7 +95,7 @@ class Samples:
     def __init__(self, run: Run, data: Prepared) -> None:
         self.folder, self.data = run.path / "samples", data
         self.labels = data.dataset.classes
-        self.indices = sorted({int(i) for i in np.linspace(0, len(data) - 1, SAMPLES)})
+        self.indices = spread(len(data), SAMPLES)
         self.folder.mkdir(exist_ok=True)
         for number, index in enumerate(self.indices):
             image, mask = data[index]

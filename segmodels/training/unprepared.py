@@ -7,6 +7,7 @@ import numpy as np
 from segmodels.data.dataset import Dataset, Sample
 from segmodels.data.datasets.polygon_folder import picture_size
 from segmodels.data.prepared import Indices, Prepared
+from segmodels.data.spread import spread
 from segmodels.data.tiles import Tiling
 from segmodels.errors import UserError
 
@@ -56,7 +57,7 @@ class Unprepared(Prepared):
 
 
 def _tiles(dataset: Dataset, split: str, samples: list[Sample], tiling: Tiling) -> int:
-    looked_at = sorted({round(place) for place in np.linspace(0, len(samples) - 1, LOOKED_AT)})
+    looked_at = spread(len(samples), LOOKED_AT)
     counts, wrong = [], []
     for number in looked_at:
         try:

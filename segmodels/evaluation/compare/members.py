@@ -9,7 +9,7 @@ from segmodels.data.datasets import dataset_type, open_dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.compare.entries import Member
 from segmodels.hub.checkpoint import read_spec
-from segmodels.models.architectures import architecture_row, default_backbone
+from segmodels.models.architectures import architecture_row, default_backbone, network_name
 from segmodels.models.backbones import PLAIN
 from segmodels.named_recipes import named_recipe
 from segmodels.recipe import Recipe
@@ -36,7 +36,7 @@ def architecture_members(architectures: Sequence[str], recipe: Recipe, seeds: in
             backbone = (
                 recipe.backbone if recipe.backbone in architecture_row(name).backbones else default_backbone(name)
             )
-        members.append(_member(_network(name, backbone), Recipe(**_for_network(recipe, name, backbone)), seeds))
+        members.append(_member(network_name(name, backbone), Recipe(**_for_network(recipe, name, backbone)), seeds))
     return members
 
 
@@ -74,7 +74,7 @@ def model_members(models: Sequence[str], beside: Sequence[Member] = ()) -> list[
     """
     names = list(dict.fromkeys(_lasting(name.strip()) for name in models))
     specs = [read_spec(find_checkpoint(name)).architecture for name in names]
-    networks = [_network(spec.name, spec.backbone) for spec in specs]
+    networks = [network_name(spec.name, spec.backbone) for spec in specs]
     taken = [*networks, *(member.name for member in beside)]
     return [
         Member(network if taken.count(network) == 1 else f"{network} ({name})", None, name, (None,))
@@ -86,10 +86,6 @@ def _lasting(model: str) -> str:
     """A model's name that means the same in another working directory: an id stays one, a path is made absolute."""
     path = Path(model).expanduser()
     return str(path.absolute()) if model and path.exists() else model
-
-
-def _network(architecture: str, backbone: str) -> str:
-    return architecture if backbone == PLAIN else f"{architecture} on {backbone}"
 
 
 def _member(name: str, recipe: Recipe, seeds: int) -> Member:

@@ -13,6 +13,7 @@ import numpy as np
 from segmodels.data.dataset import Dataset, Sample
 from segmodels.data.datasets import HUB, open_dataset, portable_name
 from segmodels.data.images import resize_image
+from segmodels.data.spread import spread
 from segmodels.data.tiles import window
 from segmodels.errors import UserError
 from segmodels.evaluation.evaluated_data import evaluated_recipe
@@ -112,7 +113,7 @@ def _some(network: Network, data: str | None, root: str | Path | None, splits: t
         samples = dataset.samples(split)
         if not samples:
             continue
-        chosen = np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int))
+        chosen = spread(len(samples), count)
         contract = network.contract
         # Of a few large pictures several squares each.
         each = -(-count // len(chosen)) if contract.mode == "tiles" else 1
