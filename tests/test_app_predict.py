@@ -191,6 +191,28 @@ def test_a_link_opens_an_example_with_all_that_was_chosen(home: Path, predictor:
     assert address(app)["engine"] == "keras"
 
 
+def test_a_models_own_views_can_be_left_out(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMODELS_HOME", str(tmp_path))
+    shutil.copytree(home / "a", tmp_path / "mirrored")
+    document = json.loads((tmp_path / "mirrored" / "segmodels.json").read_text())
+    document["input"]["tta"] = "flips"
+    (tmp_path / "mirrored" / "segmodels.json").write_text(json.dumps(document))
+    import skimage.data
+
+    predictor, picture = Predictor(tmp_path / "mirrored"), skimage.data.chelsea()
+    once, own = predictor(picture, tta="none").shares, predictor(picture).shares
+    assert once != pytest.approx(own, abs=1e-4)
+    app = fine(opened("4_Predict", model="mirrored", **{"from": "examples", "example": "cat", "engine": "keras"}))
+    assert shares(app) == pytest.approx(own, abs=1e-4)
+    pills = app.button_group(key="tta")
+    fine(pills.set_value(["none"]).run())
+    assert shares(app) == pytest.approx(once, abs=1e-4)
+    fine(app.button_group(key="tta").set_value(["none", "flips"]).run())
+    assert app.button_group(key="tta").value == ["flips"]
+    fine(app.button_group(key="tta").set_value(["flips", "none"]).run())
+    assert app.button_group(key="tta").value == ["none"]
+
+
 @pytest.mark.parametrize("name", ["tissue", "toy pet 2", "toy nuclei 1"])
 def test_every_example_is_there_without_a_network(name: str, home: Path) -> None:
     app = fine(opened("4_Predict", model="a", **{"from": "examples", "example": name}))

@@ -39,7 +39,8 @@ class How:
 
     Attributes:
         engine: "auto", or a name of `segmodels.prediction.engines.ENGINES`.
-        tta: names of `segmodels.prediction.views.VIEWS`, with commas between.
+        tta: names of `segmodels.prediction.views.VIEWS`, with commas between; "none" for the picture as it is, and
+            nothing for the model's own.
         refinement: of the masks.
     """
 
@@ -110,7 +111,7 @@ def _asked(there: Sequence[str]) -> list[str]:
 def choose_how() -> How:
     """Widgets for all of it in an expander, each in the address."""
     from segmodels.prediction.engines import ENGINES
-    from segmodels.prediction.views import VIEWS
+    from segmodels.prediction.views import PLAIN, VIEWS
 
     engines = ["auto", *(name for name, engine in ENGINES.items() if all(map(find_spec, engine.packages)))]
     asked = any(name in st.query_params for name in ("threshold", "smallest", "hole", "tta", "engine"))
@@ -130,9 +131,11 @@ def choose_how() -> How:
         )  # fmt: skip
         views, computes = st.columns([2, 1], gap="medium")
         tta = views.pills(
-            "Test-time augmentation", list(VIEWS), selection_mode="multi", key="tta", bind="query-params",
+            "Test-time augmentation", [PLAIN, *VIEWS], selection_mode="multi", key="tta", bind="query-params",
+            on_change=_none_stands_alone,
             help="The picture is seen mirrored, turned and at other scales too, and the answers are averaged: a little "
-            "better, and as many times slower. Without a choice the model's own, where it has some",
+            "better, and as many times slower. Without a choice the model's own, where it has some; none is the "
+            "picture as it is, once",
         )  # fmt: skip
         with computes:
             engine = linked_selectbox(
@@ -141,4 +144,16 @@ def choose_how() -> How:
             )  # fmt: skip
     if engine == "auto":
         st.query_params.pop("engine", None)
-    return How(engine, ",".join(tta), Refinement(threshold, int(smallest), int(largest)))
+    seen_as = PLAIN if PLAIN in tta else ",".join(tta)
+    return How(engine, seen_as, Refinement(threshold, int(smallest), int(largest)))
+
+
+def _none_stands_alone() -> None:
+    """Of "none" and other views keep what was clicked last."""
+    from segmodels.prediction.views import PLAIN
+
+    chosen = list(st.session_state["tta"])
+    if PLAIN in chosen and len(chosen) > 1:
+        others = [name for name in chosen if name != PLAIN]
+        st.session_state["tta"] = others if st.session_state.get("tta-before") == [PLAIN] else [PLAIN]
+    st.session_state["tta-before"] = st.session_state["tta"]
