@@ -10,7 +10,7 @@ from ui.class_weights_view import class_weights_view
 from ui.cost_view import cost_view
 from ui.finished_view import finished_view
 from ui.frame import in_place, page, plain
-from ui.hosted import counted_run
+from ui.hosted import started
 from ui.launcher_choice import choose_launcher, start_run
 from ui.links import linked_selectbox
 from ui.queue_view import queue_view
@@ -42,8 +42,7 @@ def new_run() -> None:
             disabled=recipe is None or place is None, width="stretch",
         )  # fmt: skip
         if pressed and recipe is not None and place is not None:
-            with counted_run():
-                show_part(WATCH, start_run(recipe, *place))
+            show_part(WATCH, started(lambda: start_run(recipe, *place)))
             st.rerun()
     if recipe is not None:
         with view, in_place():  # here there is room to read it

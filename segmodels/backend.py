@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from segmodels.device import known_devices
 from segmodels.engines import chosen_engine
@@ -19,6 +21,8 @@ from segmodels.home import home
 
 #: The most that compiled programs of JAX may take on the disk.
 COMPILED_BYTES = 4 << 30
+#: Seconds after which a kept program of which one file is missing is no longer being written.
+HALF_SECONDS = 600
 #: What TensorFlow writes at every start, at no log level and in spite of its own settings.
 _CHATTER = (b"oneDNN custom operations are on", b"absl::InitializeLog()", b"oneDNN supports DT_")
 
@@ -60,6 +64,17 @@ def _keep_compiled_programs() -> None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(COMPILED_BYTES))  # the oldest go
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+        _forget_halves(Path(os.environ["JAX_COMPILATION_CACHE_DIR"]))
+
+
+def _forget_halves(folder: Path) -> None:
+    """Remove programs whose writing was cut off, which JAX knows by a second file that is missing: while there is one
+    it keeps no other."""
+    with suppress(OSError):
+        for program in folder.glob("*-cache"):
+            there = program.with_name(program.name.removesuffix("-cache") + "-atime").exists()
+            if not there and time.time() - program.stat().st_mtime > HALF_SECONDS:
+                program.unlink()
 
 
 _choose_backend()

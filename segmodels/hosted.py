@@ -29,7 +29,7 @@ class Limits:
         training: whether they may train at all.
         pushing: whether they may push to the Hub.
         folders: whether they may name folders and files of the computer.
-        own_data: whether they may add data sets of their own, which all others would see.
+        own_data: whether they may add data sets of their own, which all others would see, or correct masks.
         epochs, pictures, image_size, batch_size: the most of a recipe that they train.
         minutes: of training, after which a run is stopped and its best epoch kept.
         runs: that train or wait at a time, of all visitors together.
@@ -37,6 +37,8 @@ class Limits:
         upload_megabytes: of one file.
         pictures_at_once: that are predicted together.
         session_pictures: that one visitor uploads to be predicted, until the page is loaded anew.
+        pull_megabytes: of one model that is pulled from the Hub.
+        pulled_models: that are kept of the Hub, of all visitors together.
     """
 
     hosted: bool = False
@@ -54,6 +56,8 @@ class Limits:
     upload_megabytes: int | None = None
     pictures_at_once: int | None = None
     session_pictures: int | None = None
+    pull_megabytes: int | None = None
+    pulled_models: int | None = None
 
 
 #: One's own computer, and a Space with two cores and 16 GB.
@@ -73,6 +77,8 @@ HOSTED = Limits(
     upload_megabytes=50,
     pictures_at_once=50,
     session_pictures=200,
+    pull_megabytes=500,
+    pulled_models=20,
 )
 
 
@@ -118,6 +124,9 @@ def _number(variable: str, text: str) -> int | None:
 
 def check_training(recipe: Recipe) -> None:
     """`UserError` where a recipe is more than what may be trained here; the data set must be there."""
+    from segmodels.hub.names import is_model_name, parse_model
+    from segmodels.hub.pulled import find_pulled
+
     allowed = limits()
     if not allowed.hosted:
         return
@@ -128,6 +137,8 @@ def check_training(recipe: Recipe) -> None:
             path = Path(getattr(recipe, field) or "")
             if path.is_absolute() and not path.is_relative_to(home()):  # a fork has the split of its run
                 raise UserError(f"hosted demo: {field} names a file of this computer: leave it out")
+        if recipe.start_from and is_model_name(recipe.start_from) and not find_pulled(parse_model(recipe.start_from)):
+            raise UserError(f"hosted demo: {recipe.start_from} is not here yet: pull it on the Models page first")
     for field in ("epochs", "image_size", "batch_size"):
         most, value = getattr(allowed, field), getattr(recipe, field)
         if most is not None and (not isinstance(value, int) or value > most):
@@ -138,6 +149,21 @@ def check_training(recipe: Recipe) -> None:
             raise UserError(
                 f"hosted demo: {recipe.data} has {there} training pictures: set limit to {allowed.pictures} or less"
             )
+
+
+def check_pulling(size: int) -> None:
+    """`UserError` where a model of so many bytes may not be pulled to here, beside those that are kept."""
+    from segmodels.hub.pulled import pulled_models
+
+    allowed = limits()
+    if allowed.pull_megabytes is not None and size > allowed.pull_megabytes * 1_000_000:
+        raise UserError(
+            f"hosted demo: it has {size / 1e6:,.0f} MB, and models of up to {allowed.pull_megabytes} MB are pulled here"
+        )
+    if allowed.pulled_models is not None and len(pulled_models()) >= allowed.pulled_models:
+        raise UserError(
+            f"hosted demo: {allowed.pulled_models} models of the Hub are kept here, which is all that there is room for"
+        )
 
 
 def check_pushing() -> None:

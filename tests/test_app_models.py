@@ -671,3 +671,83 @@ def test_hosted_demo_pushes_imports_and_deletes_nothing(
     assert not [button for button in app.button if "delete" in button.label]
     monkeypatch.setenv("SPACE_ID", "")
     assert [button for button in fine(opened("5_Models", model="pets")).button if "delete" in button.label]
+
+
+@pytest.mark.parametrize(
+    ("file", "document"),
+    [
+        ("metrics.json", '{"test": {"mean_iou": 1' + "0" * 400 + "}}"),
+        ("segmodels.json", "\\ud800"),
+    ],
+)
+def test_one_odd_model_hides_no_other(models: Path, file: str, document: str) -> None:
+    folder = models / "models" / "someone--cells" / COMMIT
+    if file == "segmodels.json":
+        spec = (folder / file).read_text()
+        document = spec.replace('"toy-pets"', f'"{document}"')
+        assert document != spec
+    (folder / file).write_text(document)
+    app = fine(opened("5_Models"))
+    assert "pets" in words(app)
+
+
+def test_a_recipe_of_many_levels_is_shown_as_far_as_it_goes(models: Path) -> None:
+    path = models / "pets" / "segmodels.json"
+    spec = json.loads(path.read_text())
+    spec["recipe"]["note"] = json.loads("[" * 200 + "]" * 200)
+    path.write_text(json.dumps(spec))
+    fine(opened("5_Models", model="pets"))
+
+
+def test_exports_are_offered_where_the_home_is_a_link(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ui import models_export
+
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    monkeypatch.setattr(models_export, "home", lambda: tmp_path / "link")
+    place = models_export.exports() / "ab12"
+    place.mkdir(parents=True)
+    (place / "tiny.onnx").write_bytes(b"onnx")
+    said: list[str] = []
+    monkeypatch.setattr(models_export.st, "warning", lambda text, **_: said.append(text))
+    models_export._exported({"path": str((place / "tiny.onnx").resolve())}, "")
+    assert said == []
+
+
+def test_work_that_another_session_is_having_done_is_joined(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """The second who asks the same waits with the first, and cannot end it."""
+    from types import SimpleNamespace
+
+    from ui import models_work
+
+    begun: list[tuple[str, ...]] = []
+    running: set[tuple[str, ...]] = set()
+
+    def ask(kind: str, asked: tuple[str, ...], **_: Any) -> worker.Answer:
+        if asked not in running:
+            begun.append(asked)
+            running.add(asked)
+        return worker.Answer("running")
+
+    monkeypatch.setattr(models_work.worker, "ask", ask)
+    monkeypatch.setattr(models_work.worker, "is_asked", lambda kind, asked, **_: asked in running)
+    monkeypatch.setattr(models_work.worker, "cancel", lambda kind, asked, **_: running.discard(asked))
+    sessions = [SimpleNamespace(session_state={}) for _ in range(2)]
+    pull = models_work.work("pull", ("pull", "owner/name"), "Pulling")
+
+    def act(session: int, does: Any, *given: Any) -> None:
+        monkeypatch.setattr(models_work, "st", sessions[session])
+        does(*given)
+
+    act(0, models_work.begin, pull)
+    act(1, models_work.begin, pull)
+    assert len(begun) == 1
+    act(1, models_work.leave, "pull")
+    assert running == {pull.words}
+    act(0, models_work.begin, pull)  # who began it may begin it anew
+    assert len(begun) == 2
+    act(1, models_work.begin, pull)
+    act(0, models_work.leave, "pull")
+    assert running == set()

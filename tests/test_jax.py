@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,3 +95,16 @@ def test_on_a_gpu_compiled_programs_are_kept_for_the_next_start(jax_python: Path
     assert start("cpu")[0] == "None"
     own = str(home / "own")
     assert start("gpu", own)[0] == own  # whoever sets it has another place
+
+
+def test_programs_that_were_cut_off_are_forgotten(tmp_path: Path) -> None:
+    """JAX writes two files of each; where the second is missing it keeps no other program any more."""
+    from segmodels.backend import HALF_SECONDS, _forget_halves
+
+    for name in ("whole-cache", "whole-atime", "half-cache", "new-cache"):
+        (tmp_path / name).write_bytes(b"program")
+        old = time.time() - HALF_SECONDS - 60
+        os.utime(tmp_path / name, (old, old) if name != "new-cache" else None)
+    _forget_halves(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new-cache", "whole-atime", "whole-cache"]
+    _forget_halves(tmp_path / "nowhere")

@@ -17,6 +17,7 @@ from segmodels.data.images import read_image, resize_image, resize_mask
 from segmodels.errors import UserError
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.evaluation.evaluate import evaluate
+from segmodels.evaluation.reports import kept_report, load_report
 from segmodels.files import read_json
 from segmodels.hub.checkpoint import SPEC, InputSpec, read_spec
 from segmodels.hub.previews import draw_previews
@@ -26,6 +27,7 @@ from segmodels.prediction.predictor import Predictor
 from segmodels.prediction.resize import resize_logits
 from segmodels.prediction.softmax import softmax
 from segmodels.prediction.speed import measure_speed
+from segmodels.prediction.stored import StoredPredictions
 from segmodels.training.runs import Run
 
 
@@ -133,3 +135,17 @@ def test_the_pictures_of_a_release_show_its_own_masks(tiny_run: Run, home: Path,
         np.testing.assert_array_equal(parts[0], small)
         np.testing.assert_array_equal(parts[1], overlay(small, resize_mask(truth, 48, 48), predictor.labels))
         np.testing.assert_array_equal(parts[2], overlay(small, predictor(small).mask, predictor.labels))
+
+
+def test_a_report_of_other_views_is_not_taken_for_the_models_own(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    own = with_views(tiny_run.best, tmp_path / "own", "flips")
+    asked = (own, "toy-pets", None, "validation", "native")
+    once = evaluate(own, split="validation", tta="none", masks=True)
+    assert load_report(Path(once["report"])).document["tta"] is None
+    assert kept_report(*asked) is None
+    dataset = open_dataset("toy-pets")
+    samples = dataset.samples("validation")
+    assert StoredPredictions(own, dataset).missing(samples) == samples
+    evaluate(own, split="validation", masks=True)
+    assert kept_report(*asked).document["tta"] == "flips"
+    assert StoredPredictions(own, dataset).missing(samples) == []

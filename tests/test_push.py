@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from segmodels.errors import UserError
 from segmodels.hub import upload
 from segmodels.hub.checkpoint import read_spec, write_checkpoint
 from segmodels.hub.push import Pushed, push
+from segmodels.hub.release import release
 from segmodels.recipe import Recipe
 from segmodels.training.runs import Run
 from tests.conftest import ROOT
@@ -443,3 +445,24 @@ def test_no_engine_is_loaded(server: Hub, checkpoint: Path, home: Path, python: 
     done = python("-c", code, HF_TOKEN=TOKEN, SEGMODELS_HOME=home)
     assert done.returncode == 0, done.stderr
     assert there(server).keys() == FILES
+
+
+def test_the_card_that_is_pushed_says_what_that_of_the_release_said(
+    server: Hub, tiny_run: Run, home: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_run.path, home / "runs" / "second"))
+    shutil.copytree(tiny_run.best, run / "start")
+    recipe = json.loads((run / "recipe.json").read_text())
+    (run / "recipe.json").write_text(json.dumps({**recipe, "start_from": str(tiny_run.path)}))
+    out = release(run, tmp_path / "out")
+    send(server, out)
+    card, before = there(server)["README.md"].decode(), (out / "README.md").read_text()
+    assert "On the test split of Toy pets" in card
+    assert card.count("python -m segmodels train") == before.count("python -m segmodels train") == 2
+
+
+def test_a_forged_split_is_inert_in_the_card(server: Hub, checkpoint: Path) -> None:
+    metrics = {"test": {"split": "<img src=//e.vil/x>", "mean_iou": 0.5, "images": 3}}
+    (checkpoint / "metrics.json").write_text(json.dumps(metrics))
+    send(server, checkpoint)
+    assert b"e.vil" not in there(server)["README.md"]

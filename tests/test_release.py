@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from segmodels.cli import main
+from segmodels.data.dataset import SPLITS
+from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.files import read_json
-from segmodels.hub.checkpoint import WEIGHTS, load_checkpoint, read_spec
+from segmodels.hub.checkpoint import SPEC, WEIGHTS, load_checkpoint, read_spec
 from segmodels.hub.half import write_half
+from segmodels.hub.lineage import mean_before
 from segmodels.hub.release import release
 from segmodels.training.runs import Run
 
@@ -122,3 +125,75 @@ def test_a_folder_with_something_else_is_left_alone(tiny_run: Run, home: Path, t
         release(tiny_run.path, tmp_path / "again", split="nowhere")
     assert (first / "metrics.json").stat().st_mtime_ns == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "mine"]
+
+
+def test_a_release_is_measured_as_its_run_was_split(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    """What the run was trained on is not in its test split, though it is in the data set's own."""
+    run = Run(shutil.copytree(tiny_run.path, home / "runs" / "split"))
+    samples = {split: [each.id for each in open_dataset("toy-pets").samples(split)] for split in SPLITS}
+    (run.path / "split.json").write_text(json.dumps({"splits": {**samples, "test": samples["test"][:3]}}))
+    out = release(run.path, tmp_path / "out", half=False)
+    assert read_json(out / "metrics.json")["test"]["images"] == 3
+    assert "On the test split of Toy pets (3 pictures)" in (out / "README.md").read_text()
+
+
+def test_figures_of_the_training_are_left_out_where_they_are_not_its_own(
+    tiny_run: Run, home: Path, tmp_path: Path
+) -> None:
+    larger = release(tiny_run.path, tmp_path / "larger", size=read_spec(tiny_run.best).input.size + 32)
+    assert "validation" not in read_json(larger / "metrics.json")
+    assert "which were chosen by these figures" not in (larger / "README.md").read_text()
+    again = release(tiny_run.path, tmp_path / "again", split="validation")
+    assert read_json(again / "metrics.json")["validation"]["at"] == "native"
+    assert (again / "README.md").read_text().count("On the validation split") == 1
+
+
+def test_a_release_of_a_release_tells_the_same_tale(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run.path, home / "runs" / "second"))
+    shutil.copytree(tiny_run.best, run / "start")
+    recipe = read_json(run / "recipe.json")
+    (run / "recipe.json").write_text(json.dumps({**recipe, "start_from": str(tiny_run.path)}))
+    first = release(run, tmp_path / "first")
+    second = release(first, tmp_path / "second")
+    commands = [(folder / "README.md").read_text().split("To train it again:")[1] for folder in (first, second)]
+    assert commands[0] == commands[1]
+    assert commands[0].count("python -m segmodels train") == 2
+
+
+def test_a_card_names_no_folder_of_this_computer(
+    tiny_run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(tiny_run.path, home / "runs" / "second"))
+    shutil.copytree(tiny_run.best, run / "start")
+    recipe = read_json(run / "recipe.json")
+    (run / "recipe.json").write_text(json.dumps({**recipe, "start_from": str(tiny_run.path)}))
+    (tmp_path / "training-1").mkdir()  # as the commands of the card leave it
+    monkeypatch.chdir(tmp_path)
+    card = (release(run, tmp_path / "out") / "README.md").read_text()
+    assert " --start-from training-1" in card
+    assert str(tmp_path) not in card
+
+
+def test_no_lineage_is_read_from_where_one_happens_to_be(
+    tiny_run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_run.best, tmp_path / "mean")
+    (tmp_path / "mean" / "metrics.json").write_text('{"averaged": ["x@1", "y@2"]}')
+    monkeypatch.chdir(tmp_path / "mean")
+    assert mean_before(tiny_run.best) == []
+
+
+def test_a_folder_that_holds_more_than_a_checkpoint_is_not_replaced(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    clone = release(tiny_run.path, tmp_path / "clone")
+    (clone / ".git").mkdir()
+    with pytest.raises(UserError, match="clone holds .git beside a checkpoint, which would be lost: name a new folder"):
+        release(tiny_run.path, clone)
+    assert (clone / ".git").is_dir()
+
+
+def test_a_spec_that_cannot_be_written_again_is_refused(tiny_run: Run, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_run.best, tmp_path / "odd"))
+    text = (folder / SPEC).read_text()
+    (folder / SPEC).write_text(text.replace('"toy-pets"', '"\\ud800"'))
+    with pytest.raises(UserError, match="holds what cannot be written again"):
+        read_spec(folder)

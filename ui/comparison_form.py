@@ -14,6 +14,7 @@ from segmodels.evaluation.compare.conduct import begin
 from segmodels.evaluation.compare.entries import MOST_SEEDS, Member
 from segmodels.evaluation.compare.members import architecture_members, model_members, recipe_members
 from segmodels.home import home
+from segmodels.hosted import limits
 from segmodels.hub.checkpoint import read_spec
 from segmodels.models.architectures import ARCHITECTURES, architecture_row, default_backbone
 from segmodels.models.backbones import BACKBONES, PLAIN
@@ -27,6 +28,7 @@ from ui.data_choice import choose_data
 from ui.field_widgets import KEPT
 from ui.finished_view import take_choice
 from ui.frame import in_place, plain
+from ui.hosted import started
 from ui.launcher_choice import choose_launcher
 from ui.models import usable_models
 
@@ -79,6 +81,9 @@ def comparison_form() -> None:
 
 def _trained(data: str, root: str | None, protocol: str) -> Asked:
     """Who is trained for it; `UserError` for what cannot be."""
+    if limits().hosted:  # one comparison trains for longer than a visitor may
+        st.caption("Hosted demo: models that are there are compared; none is trained for it.")
+        return Asked([], ["--data", data, *(["--root", root] if root else [])])
     if protocol == "own":
         return _recipes(data, root)
     names = st.multiselect(
@@ -181,9 +186,13 @@ def _start(asked: Asked, models: list[str], data: str, root: str | None, protoco
         "Start the comparison", type="primary", icon=":material/play_arrow:", width="stretch", key="compare-start",
         disabled=not asked.members or place is None,
     ) and place is not None:  # fmt: skip
-        comparison = Comparison.create(asked.members, data=data, root=root, protocol=protocol, **where)
-        begin(comparison, *place, take_finished=taken)
-        show_comparison(comparison.id)
+
+        def start() -> str:
+            comparison = Comparison.create(asked.members, data=data, root=root, protocol=protocol, **where)
+            begin(comparison, *place, take_finished=taken)
+            return comparison.id
+
+        show_comparison(started(start))
         st.rerun()
     usual = {"title": "", "split": "test", "at": "native"}
     words = ["python", "-m", "segmodels", "compare", *asked.words]

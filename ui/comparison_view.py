@@ -22,6 +22,7 @@ from ui.comparison_recipes import recipes_view
 from ui.comparison_reports import reports_view
 from ui.comparison_table import classes_view, table_view
 from ui.frame import in_place, plain
+from ui.hosted import is_own
 from ui.launcher_choice import choose_launcher
 from ui.run_view import BADGES
 from ui.train_links import run_name
@@ -124,6 +125,8 @@ def _named(entry: Entry) -> str:
 
 
 def _actions(comparison: Comparison, state: str, entries: Sequence[Entry]) -> None:
+    if not is_own(comparison.id):
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"), in_place():
         if state in ALIVE:
             st.button(

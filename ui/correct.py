@@ -9,13 +9,16 @@ import streamlit as st
 
 from segmodels.data.corrections import at_full_size, save_correction
 from segmodels.data.dataset import ClassLabel
+from segmodels.hosted import limits
 from ui import cached
 from ui.frame import plain
 from ui.viewer import Seen
 
 
 def correcting() -> bool:
-    """The switch that turns the tools on."""
+    """The switch that turns the tools on; visitors of a hosted app, where all would see what they save, have none."""
+    if not limits().own_data:
+        return False
     return st.toggle("Correct the mask", key="correct", help="Saved in a data set of your own; no file is changed")
 
 

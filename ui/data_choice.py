@@ -22,7 +22,9 @@ def choose_data(*, key: str = "data") -> tuple[str, str | None] | None:
     titles = {name: f"{dataset_type(name).title} ({name})" for name in DATASETS}
     titles |= {name: f"{name.removeprefix(PREFIX)} (your own)" for name in own_names()}
     titles |= {name: name for name in list_brought()} | {ADD: "Add your own …"}
-    if (folder := st.session_state.get(f"{key}-folder")) is not None:  # of a recipe that names one
+    own_computer = limits().folders
+    # Of a recipe that names one.
+    if own_computer and (folder := st.session_state.get(f"{key}-folder")) is not None:
         titles = {folder: folder, **titles}
     if added := st.session_state.pop(f"{key}-added", None):
         st.session_state[key] = added
@@ -35,14 +37,13 @@ def choose_data(*, key: str = "data") -> tuple[str, str | None] | None:
             st.session_state[f"{key}-added"] = added  # chosen before its box is drawn again
             st.rerun()
         return None
-    if name.startswith(PREFIX) and not own_settings(name, key):
+    if name.startswith(PREFIX) and limits().own_data and not own_settings(name, key):
         return None
     if name not in DATASETS:
         cached.dataset(name, None)
         return name, None
     if not DATASETS[name].needs_files:
         return name, None
-    own_computer = limits().folders
     root = _folder(name, key) if own_computer else None
     try:
         cached.dataset(name, root)

@@ -12,6 +12,7 @@ import streamlit as st
 from segmodels.data.dataset import SPLITS, Dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.reports import Report, kept_report, load_report, report_folder
+from segmodels.hosted import limits
 from segmodels.hub.names import is_model_name
 from segmodels.training.runs import find_checkpoint
 from ui.data_choice import choose_data
@@ -102,7 +103,11 @@ def _choose_model() -> Model | None:
     if not models:
         st.info("There is no trained model yet.", icon=":material/flag:")
         st.page_link("pages/2_Train.py", label="Train one", icon=":material/arrow_forward:")
-    titles = {**{name: model.title for name, model in models.items()}, OTHER: "Another checkpoint …"}
+    titles = {name: model.title for name, model in models.items()}
+    if limits().folders:
+        titles[OTHER] = "Another checkpoint …"
+    if not titles:
+        return None
     if asked and asked not in titles:
         st.warning(f"{plain(asked[:100])} is not here any more.", icon=":material/search_off:")
     name = linked_selectbox("Model", list(titles), key=f"{KEY}-model", format_func=titles.__getitem__)

@@ -63,7 +63,10 @@ def _offer(wanted: Wanted, report: Report | None, fresh: bool) -> None:
     if report is None:
         return
     if not fresh:
-        st.warning("This is of earlier weights: the model has learned on since.", icon=":material/history:")
+        st.warning(
+            "This is of earlier weights, or of pictures that were seen in another way: evaluate again.",
+            icon=":material/history:",
+        )
     elif wanted.width and report.document["boundary"].get("width") != wanted.width:
         st.info(
             f"The report is of another boundary width than {wanted.width} pixels: evaluate again for that.",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,8 +13,8 @@ from segmodels.hosted import limits
 if TYPE_CHECKING:
     from ui.prediction_picture import Chosen
 
-#: In the session: the identities of the pictures that were uploaded, and how many runs were started.
-PICTURES, RUNS = "hosted-pictures", "hosted-runs"
+#: In the session: the identities of the pictures that were uploaded, and what was started, by its id.
+PICTURES, STARTED = "hosted-pictures", "hosted-started"
 
 
 def hosted_line() -> None:
@@ -48,14 +47,23 @@ def _training() -> list[tuple[int | None, str]]:
     ]
 
 
-@contextmanager
-def counted_run() -> Iterator[None]:
-    """The block starts a run; `UserError` before it where this visitor has started enough of them."""
-    most, begun = limits().session_runs, st.session_state.get(RUNS, 0)
-    if most is not None and begun >= most:
+def started(start: Callable[[], str]) -> str:
+    """Start a run or a comparison, which `start` returns the id of; it is this visitor's own from then on.
+
+    Raises:
+        UserError: this visitor has started enough; or as `start` does.
+    """
+    most, begun = limits().session_runs, st.session_state.setdefault(STARTED, set())
+    if most is not None and len(begun) >= most:
         raise UserError(f"hosted demo: {most} runs a visit: run segmodels on a computer of your own for more")
-    yield
-    st.session_state[RUNS] = begun + 1
+    begun.add(name := start())
+    return name
+
+
+def is_own(name: str) -> bool:
+    """Whether a run or a comparison may be stopped, changed or deleted from here: what a visitor of a hosted app
+    did not start in this visit is somebody else's."""
+    return not limits().hosted or name in st.session_state.get(STARTED, ())
 
 
 def admitted(pictures: Sequence[Chosen]) -> list[Chosen]:

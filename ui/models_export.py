@@ -15,6 +15,7 @@ import streamlit as st
 
 from segmodels.files import explain_disk_errors, slug
 from segmodels.home import home
+from segmodels.hosted import limits
 from ui.frame import plain
 from ui.models_glance import Glance
 from ui.models_parts import size
@@ -72,18 +73,18 @@ def exports() -> Path:
 
 
 def _sweep(folder: Path) -> None:
-    """Those of yesterday go."""
+    """Those of yesterday go; of visitors those of an hour ago."""
+    most = 3600 if limits().hosted else 2 * LIMIT
     for old in folder.iterdir():
         with suppress(OSError):
-            if time.time() - old.stat().st_mtime > 2 * LIMIT:
+            if time.time() - old.stat().st_mtime > most:
                 shutil.rmtree(old)
 
 
 def _exported(document: dict[str, Any], _: str) -> None:
     """The file, and how it is used."""
     path = Path(str(document.get("path", "")))
-    folder = exports()
-    if not path.exists() or path.parent.parent != folder:
+    if not path.exists() or path.parent.parent.resolve() != exports().resolve():
         st.warning("The export is not here any more: make it again.", icon=":material/search_off:")
         return
     files = files_below(path.parent)

@@ -6,7 +6,6 @@ decoded here and drawn anew.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -117,7 +116,7 @@ def _read(folder: Path, files: tuple[Found, ...]) -> dict[str, Any]:
     figures = read_metrics(folder)
     return {
         "network": network_of(spec),
-        "data": str(spec.recipe.get("data") or "")[:200],
+        "data": data[:200] if isinstance(data := spec.recipe.get("data"), str) and data.isprintable() else "",
         "labels": spec.labels,
         "mean_iou": figures.whole.get("mean_iou"),
         "epoch": figures.epoch,
@@ -194,7 +193,8 @@ def _shares(figures: dict[str, Any], names: Iterable[str]) -> dict[str, float]:
     found = {}
     for name in names:
         value = figures.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1:
+        # Compared first: of a whole number of many digits no float can be made.
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
             found[name] = float(value)
     return found
 

@@ -26,7 +26,10 @@ FILE, HUB = "a .keras file", "the Hub"
 #: What the pixels were that a network was trained on; without a choice it is told from the network.
 SCALES = ("0..255", "0..1", "-1..1", "imagenet")
 #: Folders of the home that are something else.
-TAKEN = ("cache", "comparisons", "data", "locks", "models", "predictions", "prepared", "queue", "runs")
+TAKEN = (
+    "cache", "comparisons", "data", "evaluations", "locks", "models", "outbox", "predictions", "prepared", "queue",
+    "runs", "searches", "thumbnails",
+)  # fmt: skip
 
 
 def import_view() -> None:

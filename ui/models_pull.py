@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from segmodels.hosted import limits
 from segmodels.hub.names import COMMIT, ModelName, parse_model
 from segmodels.hub.pulled import Pulled, pulled_models
 from ui.frame import plain
@@ -80,7 +81,8 @@ def _kept() -> None:
         column_config={"Pulled": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")},
     )  # fmt: skip
     total = size(sum(each.size for each in there))
-    st.caption(f"{len(there)} kept, {plain(total)} in all. Choose a row to look at a model or to delete it.")
+    delete = "" if limits().hosted else " or to delete it"
+    st.caption(f"{len(there)} kept, {plain(total)} in all. Choose a row to look at a model{delete}.")
     for place in chosen.selection.rows:
         if place < len(there):
             st.button(

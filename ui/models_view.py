@@ -161,8 +161,7 @@ def _more(seen: Glance, spec: Spec) -> None:
         summary_view(network.name, network.backbone, network.classes, spec.input.size, dict(network.options))
     with st.expander("Recipe and input contract", icon=":material/receipt_long:"):
         st.caption(contract_of(spec.input))
-        document = {"input": spec.input.model_dump(), "recipe": spec.recipe}
-        st.code(yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False)[:CARD], language="yaml")
+        st.code(_as_text({"input": spec.input.model_dump(), "recipe": spec.recipe}), language="yaml")
     with st.expander("Its card, as text", icon=":material/description:"):
         st.caption("README.md as it came. It is shown as it is written and nothing in it is followed.")
         st.code(_card(seen), language=None, wrap_lines=True)
@@ -171,6 +170,18 @@ def _more(seen: Glance, spec: Spec) -> None:
         numbers = {"Bytes": st.column_config.NumberColumn(format="localized")}
         st.dataframe(rows, hide_index=True, column_config=numbers, key="model-files", alt="Its files and their sizes")
         st.caption(plain(str(seen.model.path)))
+
+
+def _as_text(document: dict[str, Any]) -> str:
+    """A document as YAML; a huge one or one of many levels, which take long or cannot be written so, as JSON."""
+    text = ""
+    try:
+        text = json.dumps(document)
+        if len(text) <= CARD:
+            return yaml.safe_dump(json.loads(text), sort_keys=False)[:CARD]
+    except RecursionError:
+        pass
+    return text[:CARD]
 
 
 def _card(seen: Glance) -> str:

@@ -18,6 +18,7 @@ import streamlit as st
 from segmodels import worker
 from segmodels.durations import duration
 from segmodels.errors import UserError
+from segmodels.hosted import limits
 from ui.frame import plain
 from ui.worker_view import LOOK, Question
 
@@ -39,12 +40,25 @@ def work(name: str, words: Sequence[str], doing: str) -> Question:
 
 
 def begin(question: Question, secrets: dict[str, str] | None = None) -> None:
-    """Start it, also where it failed before; to be called by a widget's callback."""
-    if (before := at_work(question.name)) is not None:
-        before.cancel()
-    question.cancel()
-    worker.ask(question.kind, question.words, **question.terms, secrets=secrets)
+    """Start it, also where it failed before; to be called by a widget's callback.
+
+    Where somebody else is having the same done, this session waits for that too, and cannot end it.
+    """
+    leave(question.name)
+    joined = question.is_asked and question.ask().state == "running"
+    if not joined:
+        question.cancel()
+        worker.ask(question.kind, question.words, **question.terms, secrets=secrets)
     st.session_state[_key(question.name)] = question
+    st.session_state[_joined_key(question.name)] = joined
+
+
+def leave(name: str) -> None:
+    """End what was begun under a name, or forget how it ended; what somebody else began goes on."""
+    question = at_work(name)
+    st.session_state.pop(_key(name), None)
+    if question is not None and not st.session_state.get(_joined_key(name)):
+        question.cancel()
 
 
 def at_work(name: str) -> Question | None:
@@ -65,16 +79,16 @@ def work_view(name: str, show: Show) -> None:
         st.error(plain(answer.error), icon=":material/error:")
     else:
         show(answer.document, answer.said)
-    st.button("Close", icon=":material/close:", key=f"{name}-close", on_click=question.cancel)
+    st.button("Close", icon=":material/close:", key=f"{name}-close", on_click=leave, args=(name,))
 
 
 def _look(question: Question) -> None:
     """How far it is; the whole page once it has ended, or was stopped."""
-    if not question.is_asked or (answer := question.ask()).state != "running":
+    if at_work(question.name) != question or (answer := question.ask()).state != "running":
         st.rerun()
     said = f": {plain(answer.said)}" if answer.said else ""
     st.progress(share_of(answer.said) or 0.0, f"{plain(question.doing)}{said} · {duration(answer.seconds)}")
-    st.button("Stop", icon=":material/stop:", key=f"{question.name}-stop", on_click=question.cancel)
+    st.button("Stop", icon=":material/stop:", key=f"{question.name}-stop", on_click=leave, args=(question.name,))
 
 
 def share_of(said: str) -> float | None:
@@ -90,6 +104,8 @@ def token_field(name: str) -> None:
     """A field for a token, which is emptied once it is used."""
     # It stays in the browser until a button is pushed, and is sent also where the focus is on the eye beside it.
     there = "that of HF_TOKEN" if os.environ.get("HF_TOKEN") else "that of hf auth login, or none"
+    if limits().hosted:
+        there = "none, for public ones"
     st.text_input(
         "Token", type="password", key=_token_key(name), autocomplete="off", max_chars=400,
         live="0ms", on_change="ignore",
@@ -102,13 +118,15 @@ def token_field(name: str) -> None:
 def taken_token(name: str) -> dict[str, str]:
     """The variable that holds what was typed, whose field is emptied; to be called by a widget's callback.
 
+    Without one a process has the token of whoever runs the app, but not for the visitors of a hosted one.
+
     Raises:
         UserError: what was typed is no token.
     """
     token = str(st.session_state.get(_token_key(name)) or "").strip()
     st.session_state[_token_key(name)] = ""
     if not token:
-        return {}
+        return {"HF_TOKEN": "", "HF_TOKEN_PATH": os.devnull} if limits().hosted else {}
     if not TOKEN.fullmatch(token):
         raise UserError("what was typed is no token: copy it from your settings at the Hub, whole and without spaces")
     return {"HF_TOKEN": token}
@@ -131,6 +149,10 @@ def problem_view(name: str) -> None:
 
 def _key(name: str) -> str:
     return f"{name}-at-work"
+
+
+def _joined_key(name: str) -> str:
+    return f"{name}-joined"
 
 
 def _token_key(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from segmodels.data.datasets import DATASETS, dataset_type
+from segmodels.data.datasets import DATASETS, dataset_type, is_folder
 from segmodels.hub.checkpoint import read_spec, weights_written
 from segmodels.prediction.result import Refinement
 from ui.frame import plain
@@ -82,12 +82,15 @@ def choose_models() -> list[Model]:
     st.query_params[MODEL] = ",".join(names)
     if not names:
         st.info("Choose a model.", icon=":material/touch_app:")
-    chosen = [
-        Model(name, there[name].path, str(data) if (data := read_spec(there[name].path).recipe.get("data")) else None)
-        for name in names
-    ]
+    chosen = [Model(name, there[name].path, _trained_on(there[name].path)) for name in names]
     _terms(chosen)
     return chosen
+
+
+def _trained_on(path: Path) -> str | None:
+    """The data set that a checkpoint names; no folder, as it is not for a stranger's model to say which are opened."""
+    data = read_spec(path).recipe.get("data")
+    return data if isinstance(data, str) and data and not is_folder(data) else None
 
 
 def _terms(models: Sequence[Model]) -> None:
@@ -144,6 +147,7 @@ def choose_how() -> How:
             )  # fmt: skip
     if engine == "auto":
         st.query_params.pop("engine", None)
+    st.session_state["tta-before"] = list(tta)
     seen_as = PLAIN if PLAIN in tta else ",".join(tta)
     return How(engine, seen_as, Refinement(threshold, int(smallest), int(largest)))
 
@@ -156,4 +160,3 @@ def _none_stands_alone() -> None:
     if PLAIN in chosen and len(chosen) > 1:
         others = [name for name in chosen if name != PLAIN]
         st.session_state["tta"] = others if st.session_state.get("tta-before") == [PLAIN] else [PLAIN]
-    st.session_state["tta-before"] = st.session_state["tta"]

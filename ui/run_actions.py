@@ -7,20 +7,24 @@ from typing import Any
 import streamlit as st
 
 from segmodels.errors import UserError
+from segmodels.hosted import check_training
 from segmodels.training.changes import ask_for_change, wanted_change
 from segmodels.training.runs import ALIVE, RESUMABLE, Run
 from segmodels.training.trash import delete
 from ui.form_start import begin_form_with
 from ui.frame import in_place, plain
+from ui.hosted import is_own
 from ui.launcher_choice import ask_run, resume_run
 from ui.train_links import NEW, run_name, show_part
 
 
 def run_actions(run: Run, status: dict[str, Any]) -> None:
     """Draw the buttons that make sense in the run's state."""
-    state = status["state"]
+    state, own = status["state"], is_own(run.id)
     with st.container(horizontal=True), in_place():
-        if state in ALIVE and status.get("waiting_for"):
+        if not own:
+            pass  # somebody else's: it can be looked at and begun with
+        elif state in ALIVE and status.get("waiting_for"):
             _button("Leave the queue", "close", run, "stop", "Leaving the queue.", "Resume queues it again")
         elif state in ALIVE:
             said = "Stopping after this step; the best epoch is kept."
@@ -31,13 +35,14 @@ def run_actions(run: Run, status: dict[str, Any]) -> None:
         ):
             resume_run(run)
             st.rerun()
-        _change(run, status)
+        if own:
+            _change(run, status)
         st.button(
             "Clone", icon=":material/content_copy:", key=f"clone-{run.id}", on_click=_clone, args=(run,),
             help="Its recipe in the form of a new run, to change what you like",
         )  # fmt: skip
         _fork(run)
-        if state not in ALIVE or status.get("waiting_for"):
+        if own and (state not in ALIVE or status.get("waiting_for")):
             _delete(run)
         if run.has_best:
             st.page_link(
@@ -86,6 +91,7 @@ def _change(run: Run, status: dict[str, Any]) -> None:
 
 def _ask(run: Run, changed: dict[str, Any]) -> None:
     with _said():
+        check_training(run.recipe_now.model_copy(update=changed))
         ask_for_change(run, **changed)
         words = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in changed.items())
         st.toast(f"Asked for {words}.")

@@ -9,12 +9,14 @@ import streamlit as st
 
 from segmodels.durations import duration
 from segmodels.errors import UserError
+from segmodels.hosted import limits
 from segmodels.training.notes import read_notes, write_notes
 from segmodels.training.overview import Row, overview, select
 from segmodels.training.runs import Run
 from segmodels.training.trash import delete, deleted, purge, restore
 from ui.figures import memory
 from ui.frame import in_place, plain
+from ui.hosted import is_own
 from ui.run_view import BADGES
 from ui.train_links import WATCH, show_part
 
@@ -61,7 +63,7 @@ def _runs(rows: list[Row]) -> None:
                 "Draw their curves", icon=":material/show_chart:", on_click=_over_each_other,
                 args=([row.id for row in chosen],),
             )  # fmt: skip
-        if chosen:
+        if chosen and all(is_own(row.id) for row in chosen):
             _tag(chosen)
             _delete(chosen)
 
@@ -132,7 +134,7 @@ def _each(chosen: list[Row], act: Any) -> None:
 
 
 def _deleted() -> None:
-    gone = deleted()
+    gone = [entry for entry in deleted() if is_own(entry.id)]
     if not gone:
         return
     with st.expander(f"{len(gone)} deleted, which can be had back for a week", icon=":material/delete:"):
@@ -141,6 +143,8 @@ def _deleted() -> None:
             when = datetime.fromtimestamp(entry.when).strftime("%Y-%m-%d %H:%M")
             name.caption(f"{plain(entry.id)} · deleted {when}")
             back.button("Restore", key=f"restore-{entry.path}", on_click=restore_run, args=(entry.id,))
+        if limits().hosted:  # others' are among what is removed
+            return
         st.button(
             "Remove all of them for good", icon=":material/delete_forever:", key="empty", on_click=_empty,
             help="Frees their place on the disk; there is no way back",

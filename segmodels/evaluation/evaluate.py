@@ -34,6 +34,7 @@ from segmodels.prediction.resize import bands, resize_logits
 from segmodels.prediction.softmax import softmax
 from segmodels.prediction.stored import StoredPredictions
 from segmodels.prediction.views import averaged, views_text
+from segmodels.recipe import Recipe
 from segmodels.training.losses import Loss, make_loss
 from segmodels.training.reporter import Reporter
 
@@ -53,6 +54,7 @@ def evaluate(
     boundary_width: int | None = None,
     masks: bool = False,
     keep: bool = True,
+    recipe: Recipe | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model on a split of a data set.
@@ -78,8 +80,10 @@ def evaluate(
         tta: test-time augmentation, as `Predictor` takes it: the model's own where None.
         boundary_width: pixels around an outline within which `evaluation.boundary` compares it; where None 0.75 % of
             each picture's diagonal.
-        masks: keep the predicted masks too (`prediction.stored`), at native size.
+        masks: keep the predicted masks too (`prediction.stored`): at native size, in the model's own views, and where
+            `tiled` is None.
         keep: whether the report is kept.
+        recipe: in place of `data` and `root`, what `evaluated_recipe` says of the checkpoint that this one was made of.
 
     Returns:
         model, data, split, images, at, loss, pixel_accuracy, mean_iou, mean_dice, precision, recall, f1,
@@ -97,7 +101,7 @@ def evaluate(
     predictor = model if isinstance(model, Predictor) else Predictor(model, engine="keras", reporter=reporter)
     if tiled is not None:
         predictor.check_tiled(tiled)
-    recipe = evaluated_recipe(predictor.path, predictor.spec.recipe, data, root)
+    recipe = recipe or evaluated_recipe(predictor.path, predictor.spec.recipe, data, root)
     dataset = recipe.dataset()
     _check_classes(predictor, dataset)
     samples = dataset.samples(choose("split", split, SPLITS))
@@ -109,7 +113,10 @@ def evaluate(
         raise UserError(f"{predictor.path} has class weights {weights!r} for {classes} classes: train it again")
     loss_of = make_loss(recipe.loss, weights, background=dataset.background)
     is_checkpoint = (predictor.path / SPEC).is_file()
-    stored = StoredPredictions(predictor.path, dataset) if masks and at == "native" and is_checkpoint else None
+    views, own = views_text(predictor.spec.input.tta if tta is None else tta), predictor.spec.input.tta
+    # Masks of other views, or of other tiles, are not those that the model is known by.
+    shows_itself = is_checkpoint and at == "native" and views == own and tiled is None
+    stored = StoredPredictions(predictor.path, dataset) if masks and shows_itself else None
     tally, losses, images, began = _Tally(predictor.labels, boundary_width, stored), 0.0, 0, time.perf_counter()
     if predictor.spec.input.mode == "tiles":
         passes = _native(predictor, dataset, samples, tiled, tta, loss_of, tally, reporter)
@@ -144,7 +151,7 @@ def evaluate(
         "calibration": tally.calibration.figures(),
         "skipped": len(samples) - images,
         "tiled": tiled,
-        "tta": views_text(predictor.spec.input.tta if tta is None else tta),
+        "tta": views,
         "root": recipe.root,
         "report": str(folder) if folder else None,
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segmodels.data.datasets import data_name
+from segmodels.data.datasets import data_name, is_folder
+from segmodels.errors import UserError
 from segmodels.recipe import Recipe
 from segmodels.training.runs import owner
 
@@ -21,12 +22,17 @@ def evaluated_recipe(model: Path, fields: dict[str, Any], data: str | None, root
         root: its folder, where it has files.
 
     Raises:
-        UserError: an unknown name, or a recipe of which a field is wrong.
+        UserError: an unknown name, a recipe of which a field is wrong, or one of a checkpoint that is in no run and
+            names a folder.
     """
     run = owner(model)
     if run:
         settled = {name: fields[name] for name in ("class_weights",) if name in fields}
         fields = {**Recipe.load(run / "recipe.json").model_dump(), **settled}
+    else:  # it may be anybody's: which folders of this computer are opened is not for it to say
+        fields = {name: value for name, value in fields.items() if name not in ("root", "split_file")}
+        if not data and (named := fields.get("data")) and is_folder(str(named)):
+            raise UserError(f"{model} says that it was trained on {str(named)[:200]!r}: name the data set to use")
     if data and data_name(data) != fields.get("data"):
         fields = {**fields, "data": data, "root": None, "form": None, "split_file": None}
     elif run and root in (None, fields.get("root")) and (run / "split.json").is_file():

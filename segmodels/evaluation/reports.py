@@ -17,7 +17,7 @@ from segmodels.evaluation.instances import FIGURES as INSTANCE_FIGURES
 from segmodels.evaluation.picture_counts import PictureCounts
 from segmodels.files import read_json, slug, whole, write_json
 from segmodels.home import home
-from segmodels.hub.checkpoint import WEIGHTS
+from segmodels.hub.checkpoint import WEIGHTS, read_spec
 from segmodels.report.text import number
 from segmodels.training.runs import owner
 
@@ -81,11 +81,14 @@ def load_report(folder: Path) -> Report:
 
 
 def kept_report(model: Path, data: str, root: str | None, split: str, at: str) -> Report | None:
-    """The report of a checkpoint as it is now; None where there is none, or its weights were written since."""
+    """The report of a checkpoint as it is now; None where there is none, its weights were written since, or it saw
+    pictures in other views or tiles than its own."""
     folder = report_folder(model, data, root, split, at)
     with suppress(UserError, OSError):
         if (folder / DOCUMENT).stat().st_mtime_ns >= (whole(model) / WEIGHTS).stat().st_mtime_ns:
-            return load_report(folder)
+            report, seen = load_report(folder), read_spec(model).input
+            if report.document.get("tiled") is None and report.document.get("tta") == seen.tta:
+                return report
     return None
 
 

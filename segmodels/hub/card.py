@@ -7,6 +7,7 @@ nor links. The same checkpoint gives the same card.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ def _square(colour: str) -> str:
 def _figures(spec: Spec, figures: Figures, metrics: Mapping[str, Any]) -> list[str]:
     pictures = "" if figures.pictures is None else f" ({figures.pictures:,} pictures)"
     size = "each mask's own size" if figures.at == "native" else "the model's size"
-    said = f"On the {one_line(figures.split)} split of {_data(spec)}{pictures}, compared at {size}"
+    said = f"On the {inert(figures.split)} split of {_data(spec)}{pictures}, compared at {size}"
     if figures.split == "validation":
         epoch = count(metrics.get("epoch"))
         said += " with the weights" + ("" if epoch is None else f" of epoch {epoch}")
@@ -251,13 +252,15 @@ def _mean_of(metrics: Mapping[str, Any]) -> list[str]:
 def _command(recipe: Mapping[str, Any]) -> str | None:
     """The command line of a recipe, without the paths of the machine that it ran on; None where it is of another
     version."""
-    fields = {key: value for key, value in recipe.items() if key != "root"}
+    fields = {key: value for key, value in recipe.items() if key not in ("root", "split_file", "start_from")}
+    # A recipe makes whole paths of what is there by chance; here they are only names.
+    named = {key: _portable(recipe[key]) for key in ("split_file", "start_from") if isinstance(recipe.get(key), str)}
     try:
         fields["data"] = portable_name(str(recipe.get("data", "unknown")))
-        for key in ("split_file", "start_from", "weights"):
-            if isinstance(fields.get(key), str):
-                fields[key] = _portable(fields[key])
-        return Recipe(**fields).command()
+        if isinstance(fields.get("weights"), str):
+            fields["weights"] = _portable(fields["weights"])
+        command = Recipe(**fields).command()
+        return " ".join([command, *(f"--{key.replace('_', '-')} {shlex.quote(name)}" for key, name in named.items())])
     except (UserError, TypeError):
         return None
 

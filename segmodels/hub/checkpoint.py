@@ -141,6 +141,10 @@ def read_spec(folder: str | Path) -> Spec:
         )
     if len({label.name for label in spec.classes}) != len(spec.classes):
         raise UserError(f"{folder / SPEC} names a class twice")
+    try:
+        spec.model_dump_json()
+    except ValueError:  # half a letter, or lists in lists without end
+        raise UserError(f"{folder / SPEC} holds what cannot be written again: get a sound copy of it") from None
     return spec
 
 

@@ -14,12 +14,14 @@ CONTENTS = {
     SPEC: 4 << 20,
     WEIGHTS: 4 << 30,
     "metrics.json": 16 << 20,
-    "history.csv": 16 << 20,
+    "history.csv": 1 << 20,
     "README.md": 1 << 20,
 }
 #: Pictures beside them: how they are called, the most bytes of one, and how many there may be.
 PREVIEW = re.compile(r"previews/[\w.-]{1,100}\.png", re.ASCII)
 PREVIEW_BYTES, MOST_PREVIEWS = 16 << 20, 50
+#: All that may lie in a checkpoint directory: what travels, and what was made of it here.
+BESIDE = {*CONTENTS, "previews", "evaluations", "predictions", "model.onnx"}
 #: Without these it is no checkpoint.
 NEEDED = (SPEC, WEIGHTS)
 
@@ -45,6 +47,9 @@ def check_target(folder: Path) -> None:
     """`UserError` where a checkpoint directory that is to be written would replace anything else."""
     if folder.exists() and not (folder / SPEC).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there and is no checkpoint directory: name a new folder")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in BESIDE) if folder.exists() else []
+    if others:
+        raise UserError(f"{folder} holds {others[0]} beside a checkpoint, which would be lost: name a new folder")
 
 
 def most_bytes(path: str) -> int | None:

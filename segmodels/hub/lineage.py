@@ -37,16 +37,21 @@ def trainings_before(checkpoint: Path, most: int = MOST_BEFORE) -> list[dict[str
 
 
 def mean_before(checkpoint: Path) -> list[str]:
-    """What the checkpoint is the mean of that the training of this one began with; empty where that was none."""
+    """What the checkpoint is the mean of that the training of this one began with; empty where that was none. Of a
+    checkpoint by itself what its `metrics.json` tells."""
     run = owner(checkpoint)
-    begun = _begun_with(run) if run else None
+    if run is None:
+        return averaged(metrics_of(checkpoint), BEGAN_WITH_MEAN)
+    begun = _begun_with(run)
     return averaged(metrics_of(begun)) if begun and owner(begun) is None else []
 
 
 def _begun_with(run: Path) -> Path | None:
     """The checkpoint that a run began with; None where there was none, or it is not here any more. Asks no Hub."""
     try:
-        name = Run(run).recipe.start_from or ""
+        name = Run(run).recipe.start_from
+        if not name:
+            return None
         if is_model_name(name):
             kept = find_pulled(parse_model(name))
             return kept.path if kept else None

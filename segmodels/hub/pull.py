@@ -10,6 +10,7 @@ from pathlib import Path
 from segmodels.data.disk import Report, Stop, make_folder, megabytes
 from segmodels.errors import UserError
 from segmodels.files import replacing, write_json
+from segmodels.hosted import check_pulling
 from segmodels.hub.checkpoint import SPEC, load_checkpoint, read_spec
 from segmodels.hub.contents import MOST_PREVIEWS, NEEDED, most_bytes
 from segmodels.hub.names import COMMIT, ModelName, parse_model
@@ -46,7 +47,8 @@ def pull(
 
     Raises:
         UserError: no such model or revision, no access, no network and nothing kept; no segmodels model, or one that is
-            damaged, too large, of a newer format, or whose parts do not fit each other; no space.
+            damaged, too large, more than is kept here, of a newer format, or whose parts do not fit each other; no
+            space.
     """
     asked = parse_model(name, revision)
     reporter = reporter or Reporter()
@@ -104,6 +106,7 @@ def _bring(hub: HubRepository, name: ModelName, commit: str, base: Path) -> None
         hint = f": import it with `python -m segmodels import {name}`" if is_keras else ": choose another"
         raise UserError(f"{name} is no segmodels model, it has no {SPEC}{hint}")
     files = chosen_files(listed, str(name))
+    check_pulling(sum(file.size for file in files.values()))
     with replacing(base / commit) as beside:
         hub.brought_into(commit, files, beside)
         hub.report(0, 1, f"checking {name}")

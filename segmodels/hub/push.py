@@ -17,6 +17,7 @@ from segmodels.hosted import check_pushing
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
 from segmodels.hub.contents import check_contents, contents_of, most_bytes
+from segmodels.hub.lineage import BEGAN_WITH_MEAN, mean_before, trainings_before
 from segmodels.hub.linked import link_checkpoint
 from segmodels.hub.names import COMMIT, ModelName, parse_model
 from segmodels.hub.repository import HubRepository
@@ -148,11 +149,15 @@ def _write_card(folder: Path, spec: Spec, checkpoint: Path, name: ModelName) -> 
     from segmodels.evaluation.reports import kept_report
 
     data, root = spec.recipe.get("data"), spec.recipe.get("root")
-    report = None
+    metrics, report = _metrics(folder), None
     if isinstance(data, str) and isinstance(root, str | None):
         found = (kept_report(checkpoint, data, root, "test", at) for at in ("native", "model"))
         report = next((each.document for each in found if each), None)
-    write_card(folder, spec, _metrics(folder), repository=str(name), report=report)
+    if report is None and isinstance(released := metrics.get("test"), dict):  # measured by `release`
+        report = {**released, "split": "test"}
+    if names := mean_before(checkpoint):
+        metrics[BEGAN_WITH_MEAN] = names
+    write_card(folder, spec, metrics, repository=str(name), report=report, before=trainings_before(checkpoint))
 
 
 def _metrics(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import LARGEST, SMALLEST, SPEC, WEIGHTS, Spec, read_spec
 from segmodels.hub.contents import PREVIEW, check_contents, check_target, contents_of
 from segmodels.hub.half import write_half
-from segmodels.hub.lineage import BEGAN_WITH_MEAN, mean_before, metrics_of, trainings_before
+from segmodels.hub.lineage import BEGAN_WITH_MEAN, TRAININGS, mean_before, metrics_of, trainings_before
 from segmodels.hub.previews import draw_previews
 from segmodels.prediction.views import views_text
 from segmodels.training.reporter import Reporter
@@ -23,6 +23,8 @@ FIGURES = (
     "split", "images", "at", "loss", "pixel_accuracy", "mean_iou", "mean_dice", "precision", "recall", "f1", "classes",
     "instances",
 )  # fmt: skip
+#: Of `metrics.json`, figures of the training, which are not those of a model that sees in another way.
+OF_TRAINING = ("validation", "validation_images", "classes", "confusion_matrix")
 
 
 def release(
@@ -84,13 +86,16 @@ def release(
                 shutil.copyfile(source / path, beside / path)
         write_text(beside / SPEC, spec.model_dump_json(indent=2) + "\n")
         predictor = Predictor(beside, engine="keras", reporter=told)
-        draw_previews(predictor, evaluated_recipe(source, spec.recipe, None, root), beside)
-        report = evaluate(predictor, split=split, root=root, keep=False, reporter=told)
-        metrics = metrics_of(beside)
-        if names := mean_before(source):
-            metrics[BEGAN_WITH_MEAN] = names
+        # As the run was split: the copy is in no run, and would be measured on what the run has trained on.
+        recipe = evaluated_recipe(source, spec.recipe, None, root)
+        draw_previews(predictor, recipe, beside)
+        report = evaluate(predictor, split=split, recipe=recipe, keep=False, reporter=told)
+        before, metrics = trainings_before(source), metrics_of(beside)
+        if spec.input != read_spec(source).input or split == "validation":
+            metrics = {name: value for name, value in metrics.items() if name not in OF_TRAINING}
+        metrics |= {key: value for key, value in ((TRAININGS, before), (BEGAN_WITH_MEAN, mean_before(source))) if value}
         write_json(beside / "metrics.json", {**metrics, split: {name: report[name] for name in FIGURES}})
-        write_card(beside, spec, metrics, report=report, before=trainings_before(source))
+        write_card(beside, spec, metrics, report=report, before=before)
     return target
 
 

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from segmodels.errors import UserError
 from segmodels.files import explain_disk_errors, read_json, sweep, whole, write_json
 from segmodels.home import home
+from segmodels.hosted import limits
 from segmodels.hub.finished.fingerprint import content, described, digest
 from segmodels.hub.finished.offers import FOLDER
 from segmodels.hub.finished.sending import about_run, send_run, unfit
@@ -110,7 +111,7 @@ def queue_finished(run: Run, reporter: Reporter) -> None:
     Whatever is in the way is a line for `reporter`: a training that is finished has not failed.
     """
     try:
-        if (repository := hub_repository()) is None:
+        if (repository := hub_repository()) is None or not limits().pushing:
             return
         if reason := unfit(run):
             reporter.note(f"not sent to {repository}: {reason}")

@@ -16,6 +16,7 @@ from segmodels.data.disk import Report, make_folder, megabytes
 from segmodels.errors import UserError
 from segmodels.files import read_json, whole, write_json, write_text
 from segmodels.home import home
+from segmodels.hosted import check_pushing
 from segmodels.hub.checkpoint import SPEC
 from segmodels.hub.contents import check_contents, contents_of
 from segmodels.hub.finished.offers import FOLDER, RECORD
@@ -66,6 +67,7 @@ def send_run(
     """
     from huggingface_hub import get_token
 
+    check_pushing()
     if not get_token():
         raise UserError(f"{repository}: sending needs a token that may write there; set HF_TOKEN")
     hub = HubRepository(repository, "main", repository, endpoint, Report(None, None), kind="model")
