@@ -8,21 +8,25 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import streamlit as st
 
-from segmodels.data.own_data import own_names
+from segmodels.data.own_data import add_folder, own_names
 from segmodels.errors import UserError
 from segmodels.evaluation.compare.comparison import Comparison
 from segmodels.evaluation.compare.members import model_members
+from segmodels.evaluation.evaluated_data import evaluated_recipe
 from segmodels.hosted import check_pulling, check_training
 from segmodels.hub.finished.outbox import queue_finished, waiting
 from segmodels.hub.finished.sending import send_run
+from segmodels.prediction.masks import write_image
 from segmodels.recipe import Recipe
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from tests.test_app import opened, texts, widget
-from tests.test_app_models import put_pulled
+from tests.test_app_models import note_files, put_pulled
+from ui.compare_links import EVALUATE, NEW
 from ui.hosted import STARTED
 from ui.models_work import taken_token
 
@@ -73,7 +77,7 @@ def test_a_change_is_no_way_around_the_budget(space: pytest.MonkeyPatch, tiny_ru
 
 def test_a_comparison_trains_nothing_and_is_its_starters(space: pytest.MonkeyPatch, tiny_run: Run, home: Path) -> None:
     shutil.copytree(tiny_run.best, home / "tiny")
-    app = opened("3_Compare", **{"compare-part": "New"})
+    app = opened("3_Compare", **{"compare-part": NEW})
     assert not app.exception
     assert not [box for box in app.multiselect if box.label in ("Architectures", "Named recipes")]
     assert "none is trained for it" in texts(app)
@@ -85,28 +89,26 @@ def test_a_comparison_trains_nothing_and_is_its_starters(space: pytest.MonkeyPat
     assert "Yes, delete it" in labels(app.run())
 
 
-def test_data_of_the_owner_stay_as_they_are(space: pytest.MonkeyPatch, home: Path, tmp_path: Path) -> None:
-    from segmodels.data.own_data import add_folder
-    from segmodels.prediction.masks import write_image
-
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A folder of labelled pictures on the server."""
     for split in ("train", "val", "test"):
         for kind in ("images", "masks"):
             (tmp_path / "mine" / kind / split).mkdir(parents=True)
         for number in range(2):
-            picture = (64 * [[[number] * 3] * 64], 64 * [[number] * 64])
-            for kind, pixels in zip(("images", "masks"), picture, strict=True):
-                import numpy as np
+            for kind, shape in (("images", (64, 64, 3)), ("masks", (64, 64))):
+                write_image(tmp_path / "mine" / kind / split / f"{number}.png", np.full(shape, number, np.uint8))
+    return tmp_path / "mine"
 
-                write_image(tmp_path / "mine" / kind / split / f"{number}.png", np.array(pixels, np.uint8).squeeze())
-    space.delenv("SPACE_ID")
-    name = add_folder(tmp_path / "mine", "mine")
-    boxes = [box.label for box in opened("1_Browse", data=name).checkbox]
-    assert any("Remove this data set" in label for label in boxes)
-    space.setenv("SPACE_ID", "owner/segmodels")
+
+def test_data_of_the_owner_stay_as_they_are(space: pytest.MonkeyPatch, home: Path, mine: Path) -> None:
+    name = add_folder(mine, "mine")
     app = opened("1_Browse", data=name)
     assert not app.exception
     assert not [box for box in app.checkbox if "Remove" in box.label]
     assert name in own_names()
+    space.delenv("SPACE_ID")
+    assert any("Remove this data set" in box.label for box in opened("1_Browse", data=name).checkbox)
 
 
 def test_corrections_would_be_seen_by_all(space: pytest.MonkeyPatch, tiny_run: Run, home: Path) -> None:
@@ -117,21 +119,26 @@ def test_corrections_would_be_seen_by_all(space: pytest.MonkeyPatch, tiny_run: R
     assert [toggle for toggle in opened("4_Predict", **link).toggle if toggle.label == "Correct the mask"]
 
 
-def test_no_folder_is_opened_that_a_model_names(space: pytest.MonkeyPatch, tiny_run: Run, home: Path) -> None:
+def test_no_folder_is_opened_that_a_model_names(
+    space: pytest.MonkeyPatch, tiny_run: Run, home: Path, mine: Path
+) -> None:
     folder = put_pulled(home, "stranger/model", tiny_run.best)
     spec = json.loads((folder / "segmodels.json").read_text())
-    spec["recipe"]["data"] = "/data/patients"
-    (folder / "segmodels.json").write_text(json.dumps(spec))
-    opened_folders: list[str] = []
-    space.setattr("segmodels.data.datasets.folder_dataset", lambda path, *_, **__: opened_folders.append(path),
-                  raising=False)  # fmt: skip
-    app = opened("4_Predict", model="hf://stranger/model")
-    assert not app.exception
-    assert "patients" not in texts(app)
-    app = opened("3_Compare", **{"compare-part": "Evaluate", "evaluate-model": "hf://stranger/model"})
+    offered = "… or one of its test pictures"
+    for data, is_offered in ((add_folder(mine, "mine"), True), (str(mine), False)):
+        (folder / "segmodels.json").write_text(json.dumps({**spec, "recipe": {**spec["recipe"], "data": data}}))
+        note_files(folder, "stranger/model")
+        app = opened("4_Predict", model="hf://stranger/model")
+        assert not app.exception
+        assert (offered in [box.label for box in app.selectbox]) == is_offered
+    with pytest.raises(UserError, match=r"says that it was trained on '.*mine': name the data set to use"):
+        evaluated_recipe(folder, json.loads((folder / "segmodels.json").read_text())["recipe"], None, None)
+    app = opened("3_Compare", **{"compare-part": EVALUATE, "evaluate-model": "hf://stranger/model"})
     assert not app.exception
     assert "Another checkpoint …" not in [str(each) for box in app.selectbox for each in box.options]
-    assert opened_folders == []
+    space.delenv("SPACE_ID")
+    app = opened("3_Compare", **{"compare-part": EVALUATE, "evaluate-model": "hf://stranger/model"})
+    assert "Another checkpoint …" in [str(each) for box in app.selectbox for each in box.options]
 
 
 def test_visitors_have_no_token_but_their_own(space: pytest.MonkeyPatch) -> None:

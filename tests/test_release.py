@@ -186,7 +186,9 @@ def test_no_lineage_is_read_from_where_one_happens_to_be(
 def test_a_folder_that_holds_more_than_a_checkpoint_is_not_replaced(tiny_run: Run, home: Path, tmp_path: Path) -> None:
     clone = release(tiny_run.path, tmp_path / "clone")
     (clone / ".git").mkdir()
-    with pytest.raises(UserError, match="clone holds .git beside a checkpoint, which would be lost: name a new folder"):
+    with pytest.raises(
+        UserError, match=r"clone holds \.git beside a checkpoint, which would be lost: name a new folder"
+    ):
         release(tiny_run.path, clone)
     assert (clone / ".git").is_dir()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segmodels.data.dataset import SPLITS
 from segmodels.data.datasets import DATASETS, dataset_type, portable_name
 from segmodels.engines import chosen_engine, engine_versions, package_version
 from segmodels.errors import UserError
@@ -178,7 +179,8 @@ def _square(colour: str) -> str:
 def _figures(spec: Spec, figures: Figures, metrics: Mapping[str, Any]) -> list[str]:
     pictures = "" if figures.pictures is None else f" ({figures.pictures:,} pictures)"
     size = "each mask's own size" if figures.at == "native" else "the model's size"
-    said = f"On the {inert(figures.split)} split of {_data(spec)}{pictures}, compared at {size}"
+    split = figures.split if figures.split in SPLITS else inert(figures.split)
+    said = f"On the {split} split of {_data(spec)}{pictures}, compared at {size}"
     if figures.split == "validation":
         epoch = count(metrics.get("epoch"))
         said += " with the weights" + ("" if epoch is None else f" of epoch {epoch}")
