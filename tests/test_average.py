@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from segmodels.cli import main
+from segmodels.data.dataset import SPLITS
+from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.files import read_json
@@ -171,3 +173,16 @@ def test_what_has_no_mean(tiny_run: Run, home: Path, tmp_path: Path) -> None:
         assert not out.exists()
     assert (other / "letter.txt").read_text() == "mine"
     assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_mean_is_evaluated_as_the_last_run_was_split(tiny_run: Run, home: Path, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(tiny_run.path, home / "runs" / "split"))
+    samples = {split: [each.id for each in open_dataset("toy-pets").samples(split)] for split in SPLITS}
+    (run.path / "split.json").write_text(json.dumps({"splits": {**samples, "test": samples["test"][:3]}}))
+    mean = average([tiny_run.path, run.path], tmp_path / "mean")
+    assert evaluate(mean, keep=False)["images"] == 3
+    again = average([run.path, mean], tmp_path / "again")
+    assert evaluate(again, keep=False)["images"] == 3
+    average([run.path, mean], tmp_path / "again")  # what it wrote may be replaced by it
+    out = release(again, tmp_path / "out")
+    assert read_json(out / "metrics.json")["test"]["images"] == 3

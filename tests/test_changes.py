@@ -24,6 +24,7 @@ from segmodels.training import changes
 from segmodels.training.changes import Change, ask_for_change, changes_of, in_force, take_change, wanted_change
 from segmodels.training.networks import spec_of
 from segmodels.training.preflight import check
+from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run, check_resumable, find_checkpoint
 from segmodels.training.schedule import learning_rate
 from segmodels.training.start import kept_start, make_run
@@ -275,6 +276,31 @@ def test_a_fork_begins_with_the_weights_of_an_epoch(tiny_run: Run, home: Path, t
         assert np.allclose(theirs, ours, atol=1e-6), "a rate of almost nothing leaves them as they were"
     assert fork.kept_epochs() == [1], "the best"
     assert read_spec(fork.best).recipe["start_from"] is None, "a name of this machine says nothing elsewhere"
+
+
+class Notes(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_fork_is_told_that_it_validates_on_what_its_start_has_seen(
+    tiny_run: Run, home: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    fields = {**tiny, "epochs": 1, "snapshots": 0, "start_from": str(tiny_run.path)}
+    splits = json.loads((tiny_run.path / "split.json").read_text())["splits"]
+    seen = {**splits, "train": splits["train"][4:] + splits["validation"], "validation": splits["train"][:4]}
+    (tmp_path / "other.json").write_text(json.dumps({"splits": seen}))
+    other, same = Notes(), Notes()
+    train(Recipe(**fields, split_file=str(tmp_path / "other.json")), reporter=other)
+    train(Recipe(**fields, split_file=str(tiny_run.path / "split.json")), reporter=same)
+    said = f"4 of the validation pictures were trained on by {tiny_run.path}"
+    assert [line.startswith(said) for line in other.said].count(True) == 1
+    assert not any("validation pictures" in line for line in same.said)
 
 
 def begun_with(run: Run, weights: Any) -> bool:

@@ -10,13 +10,17 @@ from segmodels.errors import UserError
 from segmodels.recipe import Recipe
 from segmodels.training.runs import owner
 
+#: How the data was split for the training: in a run, and beside a checkpoint that was made here of some.
+SPLIT = "split.json"
+
 
 def evaluated_recipe(model: Path, fields: dict[str, Any], data: str | None, root: str | Path | None) -> Recipe:
     """What a model was trained by, on the data that it is evaluated on; its `dataset()` is that.
 
     Args:
         model: a checkpoint directory. The recipe of its run, where it is in one, also knows the folder of the data, and
-            how it was split for the training: what was trained on must not be tested on.
+            how it was split for the training: what was trained on must not be tested on. A mean of checkpoints keeps
+            that.
         fields: of the recipe that the checkpoint names.
         data: a data set's name; that of the recipe where None.
         root: its folder, where it has files.
@@ -35,8 +39,8 @@ def evaluated_recipe(model: Path, fields: dict[str, Any], data: str | None, root
             raise UserError(f"{model} says that it was trained on {str(named)[:200]!r}: name the data set to use")
     if data and data_name(data) != fields.get("data"):
         fields = {**fields, "data": data, "root": None, "form": None, "split_file": None}
-    elif run and root in (None, fields.get("root")) and (run / "split.json").is_file():
-        fields = {**fields, "split_file": str(run / "split.json")}
+    elif root in (None, fields.get("root")) and (split := (run or model) / SPLIT).is_file():
+        fields = {**fields, "split_file": str(split)}
     if root is not None:
         fields = {**fields, "root": str(root)}
     # Pretrained weights are not looked for, nor is anything of what they were trained by.

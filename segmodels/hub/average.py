@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from segmodels.errors import UserError
+from segmodels.evaluation.evaluated_data import SPLIT
 from segmodels.files import replacing, user_path, whole, write_json, write_text
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
@@ -37,6 +38,9 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
     It helps where the weights lie near each other: epochs of one training, or trainings that began with the same
     checkpoint. Where they do not, the mean knows nothing. The statistics of batch norms are averaged too. Which
     checkpoints to take is best decided on the validation split: `evaluate DIR --split validation`.
+
+    How the data was split for the last one's training is kept beside the weights, so that they are evaluated on nothing
+    that it has seen.
 
     Args:
         models: two or more runs, `RUN@EPOCH`, checkpoint directories, `hf://owner/name@revision`. Of the last one are
@@ -69,6 +73,8 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
         _write_mean([source / WEIGHTS for source in sources], beside / WEIGHTS, told)
         write_json(beside / "metrics.json", metrics)
         _copy_history(sources[-1], beside / "history.csv")
+        if (split := (owner(sources[-1]) or sources[-1]) / SPLIT).is_file():
+            shutil.copyfile(split, beside / SPLIT)
         write_card(beside, specs[-1], metrics, before=before)
     return target
 

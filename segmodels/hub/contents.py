@@ -21,7 +21,7 @@ CONTENTS = {
 PREVIEW = re.compile(r"previews/[\w.-]{1,100}\.png", re.ASCII)
 PREVIEW_BYTES, MOST_PREVIEWS = 16 << 20, 50
 #: All that may lie in a checkpoint directory: what travels, and what was made of it here.
-BESIDE = {*CONTENTS, "previews", "evaluations", "predictions", "model.onnx"}
+BESIDE = {*CONTENTS, "previews", "evaluations", "model.onnx", "split.json"}
 #: Without these it is no checkpoint.
 NEEDED = (SPEC, WEIGHTS)
 

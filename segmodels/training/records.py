@@ -16,6 +16,7 @@ from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.files import explain_disk_errors, replacing, whole, write_json
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import Spec, write_checkpoint
+from segmodels.hub.lineage import trainings_before
 from segmodels.prediction.masks import side_by_side, write_image, write_indexed_mask
 from segmodels.recipe import Recipe
 from segmodels.training.rows import Row, read_rows
@@ -125,7 +126,7 @@ def save_best(
         write_json(part / "metrics.json", metrics)
         for number, picture in enumerate(previews):
             write_image(part / "previews" / f"{number}.png", picture)
-        write_card(part, spec, metrics)
+        write_card(part, spec, metrics, before=trainings_before(run.best))
     copy_history(run)
 
 

@@ -34,7 +34,7 @@ from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from segmodels.training.schedule import learning_rate, plateaus
 from segmodels.training.settle import open_fields
-from segmodels.training.start import kept_start
+from segmodels.training.start import kept_start, known_before
 from segmodels.training.state import Position, drop_previous, load_state, save_state
 from segmodels.training.step import Result, Step, make_step
 from segmodels.training.training_set import TrainingSet, in_kept_split, training_set, validation_set
@@ -215,6 +215,11 @@ class Trainer:
         recipe = self.recipe
         if recipe.start_from and not resume:
             start = kept_start(self.run, recipe.start_from)
+            if known := known_before(recipe, self.validation.dataset):
+                self.reporter.note(
+                    f"{known} of the validation pictures were trained on by {recipe.start_from}: its figures on them "
+                    "are too good, and the first epoch may stay the best; give it the same split_file"
+                )
             if anew := begin_with(self.model, recipe, start, self.labels):
                 self.reporter.note(f"the classes are not those of {recipe.start_from}: {', '.join(anew)} begin anew")
         with self.parallel.scope() if self.parallel else nullcontext():
