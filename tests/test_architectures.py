@@ -85,7 +85,12 @@ def test_decoders_have_the_parameters_of_the_peer_library(name: str, backbone: s
     assert trainable(model) - trainable(model.get_layer("backbone")) == PEER[name, backbone]
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+#: Larger ones of a kind of which a smaller one is tried always.
+LARGER = {"efficientnetb1", "efficientnetb2", "efficientnetb3", "efficientnetb4", "resnet101"}
+EACH = [pytest.param(name, marks=pytest.mark.slow if name in LARGER else ()) for name in CONVOLUTIONAL]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_backbones_have_their_parameters_and_strides(name: str) -> None:
     row = BACKBONES[name]
     network = backbone_network(row)
@@ -97,7 +102,7 @@ def test_backbones_have_their_parameters_and_strides(name: str) -> None:
     assert [tuple(found.shape[1:3]) for found in maps] == [(64 // stride, 96 // stride) for stride in strides]
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("name", EACH)
 def test_no_backbone_has_convolutions_in_groups(name: str) -> None:
     """Keras' TensorFlow computes them by a function that XLA compiles: slow, and in no ONNX file."""
     for layer in backbone_network(BACKBONES[name]).layers:
@@ -118,7 +123,7 @@ def test_convnexts_depthwise_convolutions_are_keras_own() -> None:
 
 
 @pytest.mark.parametrize("stride", [16, 8])
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("name", EACH)
 def test_dilated_backbones_compute_what_they_did_before(name: str, stride: int) -> None:
     """The dense features, taken at every (32 / stride)th place, are the features of stride 32, with the same weights.
 

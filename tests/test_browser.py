@@ -173,7 +173,9 @@ def test_a_picture_is_opened_from_the_grid_and_its_mask_corrected(server: Server
     no_traceback(page)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1400, "dark"), (390, "light")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [pytest.param(1400, "light", marks=pytest.mark.slow), (1400, "dark"), (390, "light")]
+)
 def test_no_page_is_wider_than_the_window(server: Server, browser: Browser, width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)  # type: ignore[arg-type]
     opened = context.new_page()

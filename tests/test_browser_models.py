@@ -38,6 +38,7 @@ def token_is_gone(page: Page) -> None:
     assert TOKEN not in page.url
 
 
+@pytest.mark.slow
 def test_a_private_model_comes_and_goes_by_the_hub(
     hub: Hub, server: Server, tiny_run: Run, page: Page, browser: Browser, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def deleted_at(server: Server) -> list:
         return deleted()
 
 
+@pytest.mark.slow
 def test_three_runs_wait_in_an_order_that_can_be_changed(
     server: Server, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +133,7 @@ def earlier(page: Page, run: Run):
     return row.get_by_role("button").first
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "dark"), (390, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [pytest.param(1400, "dark", marks=pytest.mark.slow), (390, "light")])
 def test_every_part_of_the_page_fits_the_window(
     server: Server, browser: Browser, tiny_run: Run, width: int, scheme: str
 ) -> None:

@@ -275,6 +275,7 @@ def test_it_is_evaluated_on_the_data_that_is_named(saved: Callable, tmp_path: Pa
     assert report["pixel_accuracy"] == pytest.approx(right / pixels, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_on_jax_it_answers_the_same(saved: Callable, tmp_path: Path, jax_python: Path, python: Callable) -> None:
     _, path = saved(unet)
     out = import_keras(path, tmp_path / "out", size=64)

@@ -120,6 +120,7 @@ def test_a_run_whose_worker_is_killed_goes_on_from_where_it_was_saved(on_ray: An
     assert epochs == list(range(1, len(epochs) + 1)), "an epoch was trained twice or left out"
 
 
+@pytest.mark.slow
 def test_an_evaluation_there_is_the_one_made_here(cluster: str, tiny_run: Run, home: Path) -> None:
     told = Told()
     there = evaluate_on_ray(tiny_run.path, {"split": "test"}, address=cluster, cpus=1, reporter=told)
@@ -142,6 +143,7 @@ def test_a_comparison_trains_and_evaluates_there(cluster: str, home: Path) -> No
     assert all(entry.speed for entry in entries)
 
 
+@pytest.mark.slow
 def test_what_waits_can_be_stopped_and_goes_on_here(on_ray: Any) -> None:
     runs = [on_ray.start(quick(epochs=200)) for _ in range(2)]
     until(lambda: all(run.locked() for run in runs))
@@ -161,6 +163,7 @@ def test_what_waits_can_be_stopped_and_goes_on_here(on_ray: Any) -> None:
         assert waiting.wait() == "finished"
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_train_there_says_why(on_ray: Any, home: Path) -> None:
     run = on_ray.start(quick(learning_rate=9.0, optimizer="sgd", loss="cross_entropy"))
     (run.path / "recipe.json").write_text(json.dumps({**run.recipe.model_dump(mode="json"), "data": "nowhere"}))

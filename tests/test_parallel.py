@@ -85,6 +85,7 @@ def test_means_accumulation_and_frozen_epochs_are_those_of_one_device(trained: C
     assert found["two"]["variables"] == found["two-two"]["variables"], "a pause changes nothing"
 
 
+@pytest.mark.slow
 def test_all_devices_on_the_command_line(python: Callable, home: Path) -> None:
     words = ["train", "--data", "toy-pets", "--option", "width=4", "--option", "depth=2", "--image-size", "32"]
     words += ["--limit", "16", "--epochs", "1", "--json", "--finished", "ignore", "--devices"]

@@ -26,7 +26,8 @@ def network(architecture: str) -> dict[str, object]:
     return {"architecture": architecture, **own}
 
 
-@pytest.mark.parametrize("architecture", ["deeplabv3+", pytest.param("segformer", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["deeplabv3+", "segformer"])
 def test_a_small_real_run_learns(architecture: str, home: Path, data_folder: Path, weights_folder: Path) -> None:
     run = train(data_folder, weights_folder, image_size=64, epochs=3, limit=32, **network(architecture))
     losses = [row["loss"] for row in run.history()]

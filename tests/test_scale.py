@@ -105,6 +105,7 @@ def test_files_and_rows_are_those_of_this_machine(
     assert len(contents(tmp_path / "there")) == 7 * len(FORMATS)
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_on_with_what_is_missing(
     ray: Any, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +186,7 @@ def workers_of_this_process() -> list[int]:
     return sorted(filter(is_below, found))
 
 
+@pytest.mark.slow
 def test_a_picture_that_kills_its_workers_fails_alone(
     ray: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

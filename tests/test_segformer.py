@@ -122,7 +122,9 @@ def test_segformer_agrees_with_keras_cv(variant: str) -> None:
     assert_same(model(images, training=False), Upsample(4)(scores))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=pytest.mark.slow if name > "mit_b1" else ()) for name in VARIANTS]
+)
 def test_backbones_have_the_known_parameters(variant: str) -> None:
     assert mix_transformer(variant).count_params() == BACKBONES[variant.replace("_", "-")].parameters
 
@@ -170,7 +172,9 @@ def test_the_order_of_keras_cv_is_undone_on_any_map() -> None:
     np.testing.assert_array_equal(np.asarray(ChannelsAsRows(back=True)(rows)), features)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    "order", [pytest.param(order, marks=pytest.mark.slow if order == "keras-cv" else ()) for order in ORDERS]
+)
 def test_any_size_in_any_mode(order: str) -> None:
     tf = pytest.importorskip("tensorflow")
     model = whole(token_order=order)
@@ -259,7 +263,7 @@ def test_a_saved_network_is_read_back(tmp_path: Path) -> None:
     assert_same(again(picture(32, 64), training=False), model(picture(32, 64), training=False), 1e-6)
 
 
-@pytest.mark.parametrize("rescaling", [True, False])
+@pytest.mark.parametrize("rescaling", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_weights_that_keras_cv_wrote(tmp_path: Path, rescaling: bool) -> None:
     source = keras_cv_backbone("mit_b0", include_rescaling=rescaling)
     shake(source)
@@ -296,6 +300,7 @@ def test_missing_published_weights_say_where_to_get_them(monkeypatch: pytest.Mon
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_weights_files_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("no weights")
     with pytest.raises(UserError, match=r"does not hold weights of keras-cv's MiT-B0") as caught:

@@ -126,6 +126,7 @@ def test_a_model_of_tiles_takes_any_size(tmp_path: Path, home: Path) -> None:
         assert away(file, folder, pictures(*shape)).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_network_that_unpools_is_compared_without_its_ties(tmp_path: Path, home: Path) -> None:
     folder = make(tmp_path / "segnet", input_spec("resize", 64), "segnet", width=4)
     found = away(onnx_file(folder), folder, pictures(6, 64, 64))

@@ -178,7 +178,7 @@ def test_a_large_picture_goes_in_tiles(model: Predictor, monkeypatch: pytest.Mon
     np.testing.assert_allclose(tiled.probabilities.sum(-1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("at", ["native", "model"])
+@pytest.mark.parametrize("at", ["native", pytest.param("model", marks=pytest.mark.slow)])
 def test_evaluating_is_predicting_each_picture(model: Predictor, monkeypatch: pytest.MonkeyPatch, at: Any) -> None:
     report = evaluate(model, split="validation", at=at)
     dataset, confusion, means = open_dataset("toy-nuclei"), ConfusionMatrix(3), MeanFigures()

@@ -153,7 +153,10 @@ def test_a_launched_run_keeps_its_log(home: Path, tiny: dict[str, Any]) -> None:
     "more",
     [
         {},
-        {"ema": 0.9, "accumulation": 2, "optimizer": "lion", "schedule": "plateau", "plateau_patience": 1},
+        pytest.param(
+            {"ema": 0.9, "accumulation": 2, "optimizer": "lion", "schedule": "plateau", "plateau_patience": 1},
+            marks=pytest.mark.slow,
+        ),
         {"adversarial_weight": 0.5, "discriminator_every": 2, "ema": 0.9, "class_weights": "inverse frequency"},
     ],
     ids=["plain", "means", "adversarial"],

@@ -51,18 +51,27 @@ def test_the_tester_knows_every_architecture_and_takes_every_convolutional_backb
     assert taken == ({"none"} | set(BACKBONES)) - left_to_the_grid
 
 
-@pytest.mark.parametrize(("name", "backbone"), zoo.QUICK)
+#: Large encoders, of which a smaller one of the same kind is tried always.
+LARGE = {"densenet121", "efficientnetb1", "efficientnetb2", "efficientnetb3", "resnet101"}
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone"),
+    [pytest.param(*pair, marks=pytest.mark.slow if pair[1] in LARGE else ()) for pair in zoo.QUICK],
+)
 def test_any_size(name: str, backbone: str) -> None:
     zoo.any_size(zoo.shake(zoo.small(name, backbone)))
 
 
 # SegFormer and DeepLabv3+ take a minute each for this, and SegFormer for learning by heart: the grid has them.
 @pytest.mark.parametrize(("name", "backbone"), [pair for pair in SPAN if pair[0] not in ("segformer", "deeplabv3+")])
+@pytest.mark.slow
 def test_xla_mixed_precision_and_onnx(name: str, backbone: str, python: Callable, tmp_path: Path) -> None:
     alone(python, name, backbone, "xla,mixed-xla,onnx", tmp_path)
 
 
 @pytest.mark.parametrize(("name", "backbone"), [pair for pair in SPAN if pair[0] not in ("deeplabv3+", "segformer")])
+@pytest.mark.slow
 def test_training_on_jax(name: str, backbone: str, python: Callable, jax_python: Path, tmp_path: Path) -> None:
     alone(python, name, backbone, "steps", tmp_path, interpreter=jax_python, KERAS_BACKEND="jax")
 
@@ -71,7 +80,8 @@ def test_eight_pictures_are_learned_by_heart(python: Callable, tmp_path: Path) -
     alone(python, "unet++", "none", "heart", tmp_path)
 
 
-@pytest.mark.parametrize("engine", [pytest.param("tensorflow", marks=pytest.mark.slow), "jax"])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["tensorflow", "jax"])
 def test_checkpoints_load_in_a_fresh_process_and_answer_the_same(
     engine: str, tmp_path: Path, python: Callable, jax_python: Path
 ) -> None:
