@@ -56,8 +56,10 @@ def test_a_run_is_steered_by_whoever_started_it(space: pytest.MonkeyPatch, tiny_
     assert not app.exception
     assert not labels(app) & steering
     assert "Clone" in labels(app)
+    assert widget(app.text_area, "Note").disabled
     app.session_state[STARTED] = {"tiny"}
     assert steering <= labels(app.run())
+    assert not widget(app.text_area, "Note").disabled
     del app.session_state[STARTED]
     assert not labels(app.run()) & steering
     space.delenv("SPACE_ID")
@@ -80,6 +82,7 @@ def test_a_comparison_trains_nothing_and_is_its_starters(space: pytest.MonkeyPat
     app = opened("3_Compare", **{"compare-part": NEW})
     assert not app.exception
     assert not [box for box in app.multiselect if box.label in ("Architectures", "Named recipes")]
+    assert "Protocol" not in [group.label for group in app.button_group]
     assert "none is trained for it" in texts(app)
     made = Comparison.create(model_members([str(home / "tiny")]), data="toy-pets", root=None, protocol="same")
     app = opened("3_Compare", comparison=made.id)

@@ -55,12 +55,7 @@ def comparison_form() -> None:
         if (chosen := choose_data(key="compare-data")) is None:
             return
         data, root = chosen
-        protocol = st.segmented_control(
-            "Protocol", list(PROTOCOLS), default="same", required=True, key="compare-protocol", wrap=True,
-            format_func=PROTOCOLS.__getitem__,
-            help="One recipe: all but the network is the same, which tells the networks apart. Each its own: what was "
-            "chosen for each, which tells whole systems apart",
-        )  # fmt: skip
+        protocol = "same" if limits().hosted else _choose_protocol()
         with in_place():
             asked = _trained(data, root, protocol)
         models = _models(data, root)
@@ -68,7 +63,7 @@ def comparison_form() -> None:
         left, right = st.columns(2)
         split = left.segmented_control("Split", SPLITS, default="test", required=True, key="compare-split")
         at = right.segmented_control(
-            "Compared at", list(SIZES), default="native", required=True, key="compare-at",
+            "Compared at", list(SIZES), default="native", required=True, key="compare-at", wrap=True,
             format_func=SIZES.__getitem__,
         )  # fmt: skip
     with view, in_place():
@@ -77,6 +72,15 @@ def comparison_form() -> None:
         asked.members += model_members(models, asked.members)
         where = {"title": title.strip(), "split": split, "at": at}
         _start(asked, models, data, root, protocol, where)
+
+
+def _choose_protocol() -> str:
+    return st.segmented_control(
+        "Protocol", list(PROTOCOLS), default="same", required=True, key="compare-protocol", wrap=True,
+        format_func=PROTOCOLS.__getitem__,
+        help="One recipe: all but the network is the same, which tells the networks apart. Each its own: what was "
+        "chosen for each, which tells whole systems apart",
+    )  # fmt: skip
 
 
 def _trained(data: str, root: str | None, protocol: str) -> Asked:

@@ -18,6 +18,7 @@ from segmodels.training.run_files import write_archive
 from segmodels.training.runs import Run, find_run
 from segmodels.training.tensorboard import write_events
 from ui.frame import in_place, plain
+from ui.hosted import is_own
 
 
 def run_record(run: Run) -> None:
@@ -37,11 +38,11 @@ def _notes(run: Run) -> None:
     tags, note = f"tags-{run.id}-{hash(notes.tags)}", f"note-{run.id}-{hash(notes.note)}"
     st.multiselect(
         "Tags", known, default=notes.tags, key=tags, accept_new_options=True, max_selections=TAGS,
-        placeholder="Choose or type", on_change=_keep, args=(run, "tags", tags),
+        placeholder="Choose or type", on_change=_keep, args=(run, "tags", tags), disabled=not is_own(run.id),
     )  # fmt: skip
     st.text_area(
         "Note", notes.note, max_chars=NOTE, key=note, placeholder="What it was for, what came of it",
-        on_change=_keep, args=(run, "note", note),
+        on_change=_keep, args=(run, "note", note), disabled=not is_own(run.id),
     )  # fmt: skip
     if problem := st.session_state.pop("notes-problem", None):
         st.error(plain(problem), icon=":material/error:")
