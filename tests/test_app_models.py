@@ -751,3 +751,10 @@ def test_work_that_another_session_is_having_done_is_joined(monkeypatch: pytest.
     act(1, models_work.begin, pull)
     act(0, models_work.leave, "pull")
     assert running == set()
+
+
+def test_a_history_without_end_keeps_nobody_waiting(models: Path) -> None:
+    history = models / "pets" / "history.csv"
+    assert "How it became so" in words(fine(opened("5_Models", model="pets")))
+    history.write_text(history.read_text() + "1\n" * 1_100_000)
+    assert "Its history is too long to be drawn here." in words(fine(opened("5_Models", model="pets")))

@@ -27,6 +27,8 @@ from ui.summary_view import summary_view
 
 #: Pictures that are shown, and letters of a card.
 PICTURES, CARD = 3, 60_000
+#: Bytes of a history that is read to be drawn: some thousand epochs.
+MOST_HISTORY = 2_000_000
 #: Curves that are drawn, by their names in `ui.curves.FIGURES`.
 CURVES = ("loss", "accuracy", "mean IoU")
 TITLES = {
@@ -139,6 +141,9 @@ def _classes(rows: list[dict[str, Any]]) -> None:
 
 
 def _history(seen: Glance) -> None:
+    if any(file.path == "history.csv" and file.size > MOST_HISTORY for file in seen.files):
+        st.caption("Its history is too long to be drawn here.")  # a stranger's may be, to keep all others waiting
+        return
     rows = read_rows(whole(seen.model.path) / "history.csv")[:10_000]
     there = [name for name in CURVES if is_there(FIGURES[name], rows)]
     if len(rows) < 2 or not there:

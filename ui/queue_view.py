@@ -10,6 +10,7 @@ from segmodels.errors import UserError
 from segmodels.training.queue import move, waiting_paths
 from segmodels.training.runs import runs_folder
 from ui.frame import plain
+from ui.hosted import is_own
 
 #: Seconds between two looks.
 LOOK = 2.0
@@ -40,7 +41,7 @@ def _line() -> None:
                 column.button(
                     "\N{ZERO WIDTH SPACE}", icon=f":material/{icon}:", key=f"{word}-{path}",
                     help=f"{plain(path.name)} {word}",
-                    disabled=not 0 <= to < len(line), on_click=_move, args=(path, to),
+                    disabled=not (0 <= to < len(line) and is_own(path.name)), on_click=_move, args=(path, to),
                 )  # fmt: skip
     if problem := st.session_state.pop("queue-problem", None):
         st.warning(plain(problem), icon=":material/info:")

@@ -14,14 +14,14 @@ CONTENTS = {
     SPEC: 4 << 20,
     WEIGHTS: 4 << 30,
     "metrics.json": 16 << 20,
-    "history.csv": 1 << 20,
+    "history.csv": 16 << 20,
     "README.md": 1 << 20,
 }
 #: Pictures beside them: how they are called, the most bytes of one, and how many there may be.
 PREVIEW = re.compile(r"previews/[\w.-]{1,100}\.png", re.ASCII)
 PREVIEW_BYTES, MOST_PREVIEWS = 16 << 20, 50
-#: All that may lie in a checkpoint directory: what travels, and what was made of it here.
-BESIDE = {*CONTENTS, "previews", "evaluations", "model.onnx", "split.json"}
+#: All that may lie in a checkpoint directory: what travels, what was made of it here, and what file managers leave.
+BESIDE = {*CONTENTS, "previews", "evaluations", "model.onnx", "split.json", ".DS_Store", "Thumbs.db"}
 #: Without these it is no checkpoint.
 NEEDED = (SPEC, WEIGHTS)
 
