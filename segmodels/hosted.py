@@ -39,6 +39,7 @@ class Limits:
         session_pictures: that one visitor uploads to be predicted, until the page is loaded anew.
         pull_megabytes: of one model that is pulled from the Hub.
         pulled_models: that are kept of the Hub, of all visitors together.
+        jobs: that pull, check or export a model at a time, of all visitors together.
     """
 
     hosted: bool = False
@@ -58,6 +59,7 @@ class Limits:
     session_pictures: int | None = None
     pull_megabytes: int | None = None
     pulled_models: int | None = None
+    jobs: int | None = None
 
 
 #: One's own computer, and a Space with two cores and 16 GB.
@@ -79,6 +81,7 @@ HOSTED = Limits(
     session_pictures=200,
     pull_megabytes=500,
     pulled_models=20,
+    jobs=2,
 )
 
 

@@ -136,6 +136,12 @@ def is_asked(kind: str, words: Sequence[str], *, training: bool = False) -> bool
         return _place(kind, words, training) in _jobs
 
 
+def count_at_work(kind: str) -> int:
+    """How many processes answer a question of a kind now, whoever asked."""
+    with _lock:
+        return sum(place.parent.name == kind and not job.error and job.document is None for place, job in _jobs.items())
+
+
 def cancel(kind: str, words: Sequence[str], *, training: bool = False) -> None:
     """End the process of a question, if there is one, and forget how it ended."""
     with _lock:

@@ -734,6 +734,7 @@ def test_work_that_another_session_is_having_done_is_joined(monkeypatch: pytest.
     monkeypatch.setattr(models_work.worker, "ask", ask)
     monkeypatch.setattr(models_work.worker, "is_asked", lambda kind, asked, **_: asked in running)
     monkeypatch.setattr(models_work.worker, "cancel", lambda kind, asked, **_: running.discard(asked))
+    monkeypatch.setattr(models_work.worker, "count_at_work", lambda kind: len(running))
     sessions = [SimpleNamespace(session_state={}) for _ in range(2)]
     pull = models_work.work("pull", ("pull", "owner/name"), "Pulling")
 
@@ -751,6 +752,13 @@ def test_work_that_another_session_is_having_done_is_joined(monkeypatch: pytest.
     act(1, models_work.begin, pull)
     act(0, models_work.leave, "pull")
     assert running == set()
+
+    monkeypatch.setenv("SPACE_ID", "owner/name")
+    monkeypatch.setenv("SEGMODELS_HOSTED_JOBS", "1")
+    act(0, models_work.begin, pull)
+    act(1, models_work.begin, pull)  # it is joined, and costs nothing
+    with pytest.raises(UserError, match="hosted demo: 1 visitors pull or export already: try again in a minute"):
+        act(1, models_work.begin, models_work.work("export", ("export", "pets"), "Exporting"))
 
 
 def test_a_history_without_end_keeps_nobody_waiting(models: Path) -> None:

@@ -279,7 +279,9 @@ def test_an_answer_is_made_once_and_kept(home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(worker.subprocess, "Popen", lambda *a, **k: started.append(a) or real(*a, **k))
     asked = [worker.ask("summaries", WORDS).state for _ in range(5)]
     assert asked == ["running"] * 5
+    assert (worker.count_at_work("summaries"), worker.count_at_work("models")) == (1, 0)
     assert answer(WORDS).document["padded_size"] == 64
+    assert worker.count_at_work("summaries") == 0
     assert len(started) == 1
     assert len(list((home / "cache" / "summaries").glob("*.json"))) == 1
     assert worker.ask("summaries", WORDS).state == "done"

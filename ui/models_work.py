@@ -43,11 +43,16 @@ def begin(question: Question, secrets: dict[str, str] | None = None) -> None:
     """Start it, also where it failed before; to be called by a widget's callback.
 
     Where somebody else is having the same done, this session waits for that too, and cannot end it.
+
+    Raises:
+        UserError: on a hosted app, where as much as may be is at work already.
     """
     leave(question.name)
     joined = question.is_asked and question.ask().state == "running"
     if not joined:
         question.cancel()
+        if (most := limits().jobs) is not None and worker.count_at_work(question.kind) >= most:
+            raise UserError(f"hosted demo: {most} visitors pull or export already: try again in a minute")
         worker.ask(question.kind, question.words, **question.terms, secrets=secrets)
     st.session_state[_key(question.name)] = question
     st.session_state[_joined_key(question.name)] = joined
