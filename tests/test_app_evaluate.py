@@ -72,7 +72,8 @@ def own(evaluated_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def bare(tiny_run: Run, home: Path) -> Path:
     """The checkpoint of a run that was not evaluated."""
-    return shutil.copytree(tiny_run.path, home / "runs" / "own") / "best"
+    evaluated = shutil.ignore_patterns("evaluations")  # which other tests may have left
+    return shutil.copytree(tiny_run.path, home / "runs" / "own", ignore=evaluated) / "best"
 
 
 def opened(script: str = SCRIPT, **query: str) -> AppTest:
