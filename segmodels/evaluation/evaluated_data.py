@@ -14,6 +14,11 @@ from segmodels.training.runs import owner
 SPLIT = "split.json"
 
 
+def kept_split(checkpoint: Path) -> Path:
+    """Where it is kept how the data of a checkpoint was split, if it is."""
+    return (owner(checkpoint) or checkpoint) / SPLIT
+
+
 def evaluated_recipe(model: Path, fields: dict[str, Any], data: str | None, root: str | Path | None) -> Recipe:
     """What a model was trained by, on the data that it is evaluated on; its `dataset()` is that.
 
@@ -39,7 +44,7 @@ def evaluated_recipe(model: Path, fields: dict[str, Any], data: str | None, root
             raise UserError(f"{model} says that it was trained on {str(named)[:200]!r}: name the data set to use")
     if data and data_name(data) != fields.get("data"):
         fields = {**fields, "data": data, "root": None, "form": None, "split_file": None}
-    elif root in (None, fields.get("root")) and (split := (run or model) / SPLIT).is_file():
+    elif root in (None, fields.get("root")) and (split := kept_split(model)).is_file():
         fields = {**fields, "split_file": str(split)}
     if root is not None:
         fields = {**fields, "root": str(root)}

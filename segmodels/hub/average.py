@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from segmodels.errors import UserError
-from segmodels.evaluation.evaluated_data import SPLIT
+from segmodels.evaluation.evaluated_data import SPLIT, kept_split
 from segmodels.files import replacing, user_path, whole, write_json, write_text
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
@@ -73,7 +73,7 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
         _write_mean([source / WEIGHTS for source in sources], beside / WEIGHTS, told)
         write_json(beside / "metrics.json", metrics)
         _copy_history(sources[-1], beside / "history.csv")
-        if (split := (owner(sources[-1]) or sources[-1]) / SPLIT).is_file():
+        if (split := kept_split(sources[-1])).is_file():
             shutil.copyfile(split, beside / SPLIT)
         write_card(beside, specs[-1], metrics, before=before)
     return target

@@ -6,18 +6,16 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from segmodels.data.dataset import Progress
 from segmodels.data.disk import Report, Stop, Stopped, locked, make_folder
 from segmodels.errors import UserError
-from segmodels.files import read_json
 from segmodels.home import home
 from segmodels.hosted import check_pushing
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
 from segmodels.hub.contents import check_contents, contents_of, most_bytes
-from segmodels.hub.lineage import BEGAN_WITH_MEAN, mean_before, trainings_before
+from segmodels.hub.lineage import BEGAN_WITH_MEAN, mean_before, metrics_of, trainings_before
 from segmodels.hub.linked import link_checkpoint
 from segmodels.hub.names import COMMIT, ModelName, parse_model
 from segmodels.hub.repository import HubRepository
@@ -149,7 +147,7 @@ def _write_card(folder: Path, spec: Spec, checkpoint: Path, name: ModelName) -> 
     from segmodels.evaluation.reports import kept_report
 
     data, root = spec.recipe.get("data"), spec.recipe.get("root")
-    metrics, report = _metrics(folder), None
+    metrics, report = metrics_of(folder), None
     if isinstance(data, str) and isinstance(root, str | None):
         found = (kept_report(checkpoint, data, root, "test", at) for at in ("native", "model"))
         report = next((each.document for each in found if each), None)
@@ -160,19 +158,13 @@ def _write_card(folder: Path, spec: Spec, checkpoint: Path, name: ModelName) -> 
     write_card(folder, spec, metrics, repository=str(name), report=report, before=trainings_before(checkpoint))
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    path = folder / "metrics.json"
-    metrics = read_json(path) if path.is_file() else {}
-    return metrics if isinstance(metrics, dict) else {}
-
-
 def _line(text: str | None) -> str:
     return " ".join((text or "").split())[:200]
 
 
 def _message(spec: Spec, folder: Path) -> str:
     on = "" if spec.architecture.backbone == "none" else f" on {spec.architecture.backbone}"
-    epoch = _metrics(folder).get("epoch")
+    epoch = metrics_of(folder).get("epoch")
     return f"{spec.architecture.name}{on}" + (f", epoch {epoch}" if type(epoch) is int else "")
 
 

@@ -68,7 +68,7 @@ def release(
     told = reporter or Reporter()
     source, target = find_checkpoint(model, told), user_path(out)
     check_contents(source, str(model))
-    spec = read_spec(source)
+    spec = trained = read_spec(source)
     if size is not None:
         spec = _at(spec, size)
     if tta is not None:
@@ -91,7 +91,7 @@ def release(
         draw_previews(predictor, recipe, beside)
         report = evaluate(predictor, split=split, recipe=recipe, keep=False, reporter=told)
         before, metrics = trainings_before(source), metrics_of(beside)
-        if spec.input != read_spec(source).input or split == "validation":
+        if spec.input != trained.input or split == "validation":
             metrics = {name: value for name, value in metrics.items() if name not in OF_TRAINING}
         metrics |= {key: value for key, value in ((TRAININGS, before), (BEGAN_WITH_MEAN, mean_before(source))) if value}
         write_json(beside / "metrics.json", {**metrics, split: {name: report[name] for name in FIGURES}})

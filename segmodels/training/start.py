@@ -10,13 +10,13 @@ from pathlib import Path
 
 from segmodels.data.dataset import Dataset
 from segmodels.errors import UserError
-from segmodels.evaluation.evaluated_data import SPLIT
+from segmodels.evaluation.evaluated_data import kept_split
 from segmodels.files import read_json, replacing
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, read_spec
 from segmodels.hub.linked import link_checkpoint
 from segmodels.hub.names import is_model_name
 from segmodels.recipe import Recipe
-from segmodels.training.runs import Run, find_checkpoint, owner
+from segmodels.training.runs import Run, find_checkpoint
 
 
 def make_run(recipe: Recipe, path: str | Path | None = None) -> Run:
@@ -55,7 +55,7 @@ def known_before(recipe: Recipe, dataset: Dataset) -> int:
         checkpoint = find_checkpoint(name)
         if read_spec(checkpoint).recipe.get("data") != recipe.data:
             return 0
-        told = read_json((owner(checkpoint) or checkpoint) / SPLIT)["splits"]["train"]
+        told = read_json(kept_split(checkpoint))["splits"]["train"]
         return len({sample.id for sample in dataset.samples("validation")} & set(told))
     except (UserError, KeyError, TypeError):  # it is not here any more, or how it was split is not known
         return 0
