@@ -136,12 +136,15 @@ def check_training(recipe: Recipe) -> None:
     if not allowed.training:
         raise UserError("hosted demo: nothing is trained here; run segmodels on a computer of your own for that")
     if not allowed.folders:
-        for field in ("data", "root", "split_file", "weights", "start_from"):
-            path = Path(getattr(recipe, field) or "")
+        models = [("start_from", recipe.start_from), *(("teachers", name) for name in recipe.teachers or ())]
+        files = [(field, getattr(recipe, field)) for field in ("data", "root", "split_file", "weights")]
+        for field, name in [*files, *models]:
+            path = Path(name or "")
             if path.is_absolute() and not path.is_relative_to(home()):  # a fork has the split of its run
                 raise UserError(f"hosted demo: {field} names a file of this computer: leave it out")
-        if recipe.start_from and is_model_name(recipe.start_from) and not find_pulled(parse_model(recipe.start_from)):
-            raise UserError(f"hosted demo: {recipe.start_from} is not here yet: pull it on the Models page first")
+        for _, name in models:
+            if name and is_model_name(name) and not find_pulled(parse_model(name)):
+                raise UserError(f"hosted demo: {name} is not here yet: pull it on the Models page first")
     for field in ("epochs", "image_size", "batch_size"):
         most, value = getattr(allowed, field), getattr(recipe, field)
         if most is not None and (not isinstance(value, int) or value > most):

@@ -48,6 +48,17 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+def _checkpoint_name(name: str) -> str:
+    """A checkpoint as a recipe keeps it: a folder is made absolute, the name of a run stays one."""
+    name = name.strip()
+    if not name:
+        raise ValueError("give a run, RUN@EPOCH, hf://owner/name, or the folder of a checkpoint; or leave it out")
+    if is_model_name(name):
+        return str(parse_model(name))
+    path = user_path(name)
+    return name if re.fullmatch(r"[\w.+-]+(@\d+)?", name) and not path.exists() else str(path)
+
+
 class Recipe(BaseModel):
     """What to train, on what, and how. Immutable; every field is checked when it is made.
 
@@ -95,6 +106,15 @@ class Recipe(BaseModel):
     class_weights: tuple[float, ...] | str | None = Field(
         None,
         description=f"a weight a class in the loss, never in the score; or {', '.join(METHODS)}: from the masks",
+    )
+    teachers: tuple[str, ...] | None = Field(
+        None,
+        max_length=8,
+        description="checkpoints whose mean answer is learned beside the masks, with commas between them: each a run, "
+        "RUN@EPOCH, hf://owner/name, or a folder",
+    )
+    teacher_weight: float | None = Field(
+        None, gt=0, le=1, description="share of the loss that is theirs; 0.5 where there are teachers"
     )
     auxiliary_weight: float | None = Field(
         None, ge=0, le=10, description="of auxiliary heads in the loss; the architecture's own where left out"
@@ -192,15 +212,19 @@ class Recipe(BaseModel):
     @field_validator("start_from")
     @classmethod
     def _checkpoint(cls, name: str | None) -> str | None:
-        """A folder is made absolute, as above; the name of a run stays one."""
-        if name is None:
-            return None
-        if not name.strip():
-            raise ValueError("give a run, RUN@EPOCH, hf://owner/name, or the folder of a checkpoint; or leave it out")
-        if is_model_name(name.strip()):
-            return str(parse_model(name))
-        path = user_path(name)
-        return name if re.fullmatch(r"[\w.+-]+(@\d+)?", name) and not path.exists() else str(path)
+        return None if name is None else _checkpoint_name(name)
+
+    @field_validator("teachers", mode="before")
+    @classmethod
+    def _with_commas(cls, names: Any) -> Any:
+        return tuple(names.split(",")) if isinstance(names, str) else names
+
+    @field_validator("teachers")
+    @classmethod
+    def _teachers(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names == ():
+            raise ValueError("name one at least, or leave it out")
+        return None if names is None else tuple(map(_checkpoint_name, names))
 
     @field_validator("augment")
     @classmethod
@@ -233,6 +257,8 @@ class Recipe(BaseModel):
             given = {**given, "weight_decay": 1e-4 if given.get("optimizer") in ("adamw", "lion") else 0.0}
         if given.get("adversarial_weight") is None:
             given = {**given, "adversarial_weight": 1.0 if given.get("architecture") == "pix2pix" else 0.0}
+        if given.get("teacher_weight") is None and given.get("teachers"):
+            given = {**given, "teacher_weight": 0.5}
         return given
 
     @model_validator(mode="before")
@@ -304,6 +330,7 @@ class Recipe(BaseModel):
             (("plateau_patience", "plateau_factor"), "schedule plateau", self.schedule == "plateau"),
             (("fine_tune_rate",), "freeze_epochs, after which it holds", self.freeze_epochs),
             (("discriminator_every", "discriminator_rate"), "adversarial_weight above 0", self.adversarial_weight),
+            (("teacher_weight",), "teachers", self.teachers),
         ):
             for name in names:
                 if getattr(self, name) != Recipe.model_fields[name].default and not has:

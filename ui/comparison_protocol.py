@@ -31,7 +31,8 @@ FIRST = ("image_size", "batch_size", "epochs", "learning_rate", "loss", "augment
 MORE = (
     "sampling", "tile_stride", "tile_edge", "tile_foreground", "class_weights", "optimizer", "momentum", "weight_decay",
     "schedule", "warm_up_epochs", "plateau_patience", "plateau_factor", "freeze_epochs", "fine_tune_rate", "clip_norm",
-    "accumulation", "ema", "early_stopping", "precision", "seed", "split_seed", "deterministic",
+    "accumulation", "ema", "early_stopping", "precision", "seed", "split_seed", "deterministic", "teachers",
+    "teacher_weight",
 )  # fmt: skip
 USUAL = "what suits the data set"
 

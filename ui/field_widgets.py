@@ -10,6 +10,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from segmodels.errors import bounds, takes_auto
+from segmodels.models.options import option_text
 from segmodels.recipe import Recipe
 
 #: Words of the fields' names that are written in capitals.
@@ -50,7 +51,8 @@ def field_widget(
     kinds = typing.get_args(annotation) if several else (annotation,)
     plain = {int, float} & {typing.get_args(kind)[0] if typing.get_args(kind) else kind for kind in kinds}
     if not plain:
-        typed = st.text_input(title(field), first or "", max_chars=1000, key=key, help=about(field), persist_state=KEPT)
+        shown = option_text(first) if first else ""
+        typed = st.text_input(title(field), shown, max_chars=1000, key=key, help=about(field), persist_state=KEPT)
         return typed.strip() or None
     return _number(field, first, plain.pop(), kinds, key=key, low=low, high=high)
 

@@ -34,7 +34,7 @@ from ui.option_widgets import option_widgets
 #: The fields below "More settings"; those above it, and `options`, have widgets of their own.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Pictures": ("sampling", "tile_stride", "tile_edge", "tile_foreground", "augment", "limit"),
-    "Loss": ("loss", "class_weights", "auxiliary_weight"),
+    "Loss": ("loss", "class_weights", "auxiliary_weight", "teachers", "teacher_weight"),
     "Updates": ("optimizer", "momentum", "weight_decay", "clip_norm", "accumulation", "ema", "norm_momentum"),
     "Learning rate": (
         "schedule", "warm_up_epochs", "plateau_patience", "plateau_factor", "backbone_rate", "layer_decay",
@@ -58,6 +58,7 @@ ONLY_WHERE: dict[str, Callable[[_Fields], Any]] = {
         ("discriminator_every", "discriminator_rate"),
         lambda f: f["architecture"] == "pix2pix" if f["adversarial_weight"] is None else f["adversarial_weight"],
     ),
+    "teacher_weight": lambda f: f.get("teachers"),
     "freeze_epochs": lambda f: f["weights"] != "none",
     "fine_tune_rate": lambda f: f.get("freeze_epochs"),
     "warm_up_epochs": lambda f: f["schedule"] != "one_cycle",

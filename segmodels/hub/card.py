@@ -20,7 +20,8 @@ from segmodels.files import write_text
 from segmodels.hub.card_metadata import Figures, all_figures, front_matter, licence_id, one_line
 from segmodels.hub.checkpoint import InputSpec, Spec
 from segmodels.hub.contents import PREVIEW
-from segmodels.hub.lineage import AVERAGED, BEGAN_WITH_MEAN, averaged
+from segmodels.hub.lineage import AVERAGED, BEGAN_WITH_MEAN, averaged, portable, teachers_of
+from segmodels.hub.names import is_model_name
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.models.backbones import BACKBONES
 from segmodels.prediction.views import views_of
@@ -95,8 +96,9 @@ def card(
         "## Training data",
         _training_data(spec, metrics) + _beginning(spec, before),
         "## Recipe",
-        *_recipe(spec, before, mean=bool(averaged(metrics))),
+        *_recipe(spec, before, metrics),
         *_mean_of(metrics),
+        *_taught_by(metrics),
         "## Limits",
         "\n".join(f"- {line}" for line in _limits(spec)),
         "## Versions",
@@ -223,8 +225,8 @@ def _beginning(spec: Spec, before: Sequence[Mapping[str, Any]]) -> str:
     return f" The training began with {begun}." if begun else ""
 
 
-def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]], *, mean: bool) -> list[str]:
-    """The table of its fields and the commands of all trainings; of a `mean` the last one needs a name, too."""
+def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
+    """The table of its fields and the commands of all trainings; of a mean the last one needs a name, too."""
     recipe = {**spec.recipe, "weights": before[0].get("weights")} if before else spec.recipe  # those of the first one
     told = {key: recipe[key] for key in KEY_FIELDS if recipe.get(key) not in (None, {}, [])}
     rows = [(key.replace("_", " "), inert(_shown(value))) for key, value in told.items()]
@@ -234,7 +236,12 @@ def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]], *, mean: bool) -> l
     trainings = [{**recipe, **start} for recipe, start in zip([*before, spec.recipe], starts, strict=True)]
     commands = [_command(recipe) for recipe in trainings]
     if all(commands):
-        ends = [*(f" --run-dir {name}" for name in names), f" --run-dir training-{len(commands)}" if mean else ""]
+        last = f" --run-dir training-{len(commands)}" if averaged(metrics) else ""
+        if teachers := ",".join(one_line(name) for name, _ in teachers_of(metrics)):
+            last = (
+                f" --teachers {shlex.quote(teachers)} --teacher-weight {_number(metrics.get('teacher_weight'))}{last}"
+            )
+        ends = [*(f" --run-dir {name}" for name in names), last]
         lines = [f"{command}{end}" for command, end in zip(commands, ends, strict=True)]
         found += ["To train it again:", _fenced("\n".join(lines), "bash")]
     return found
@@ -249,6 +256,36 @@ def _mean_of(metrics: Mapping[str, Any]) -> list[str]:
         for key, begins in kinds.items()
         if (names := averaged(metrics, key))
     ]
+
+
+def _taught_by(metrics: Mapping[str, Any]) -> list[str]:
+    """What the last training learned from beside the masks, and how that was trained."""
+    teachers = teachers_of(metrics)
+    if not teachers:
+        return []
+    names = ", ".join(inert(name) for name, _ in teachers)
+    told = [
+        f"Beside the masks the last training learned from the mean answer of {names} to the same pictures "
+        "(distillation, Hinton et al. 2015, arXiv:1503.02531)."
+    ]
+    lines = dict.fromkeys(line for name, recipes in teachers for line in _trained_so(name, recipes))
+    return [*told, "Before it:", _fenced("\n".join(lines), "bash")] if lines else told
+
+
+def _trained_so(name: str, recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The commands of the trainings that led to a teacher; none of one of the Hub, which has a card of its own."""
+    if is_model_name(name):
+        return []
+    run = one_line(name).partition("@")[0]
+    runs = [*(f"{run}-{number}" for number in range(1, len(recipes))), run]
+    starts: list[dict[str, Any]] = [{}, *({"start_from": begun} for begun in runs)]
+    commands = [
+        _command({**recipe, "weights": recipes[0].get("weights"), **start})
+        for recipe, start in zip(recipes, starts, strict=False)
+    ]
+    if not all(commands):
+        return []
+    return [f"{command} --run-dir {shlex.quote(made)}" for command, made in zip(commands, runs, strict=True)]
 
 
 def _command(recipe: Mapping[str, Any]) -> str | None:
@@ -276,10 +313,14 @@ def _shown(value: Any) -> Any:
     return _portable(value)
 
 
+def _number(value: Any) -> str:
+    """A number as a command line takes it."""
+    return f"{value:g}" if isinstance(value, (int, float)) else "0.5"
+
+
 def _portable(value: Any) -> Any:
-    """A value without the folders of a path."""
-    is_path = isinstance(value, str) and not value.startswith("hf://") and re.search(r"[/\\]", value)
-    return re.split(r"[/\\]", str(value))[-1] if is_path else value
+    """A value; without the folders, where it is a path."""
+    return portable(value) if isinstance(value, str) else value
 
 
 def _limits(spec: Spec) -> Iterable[str]:

@@ -1,7 +1,8 @@
-"""What led to a checkpoint: the trainings before its own, and the checkpoints that it is the mean of."""
+"""What led to a checkpoint: the trainings before its own, the checkpoints that it is the mean of, and its teachers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from segmodels.hub.names import is_model_name, parse_model
 from segmodels.hub.pulled import find_pulled
 from segmodels.training.runs import Run, find_checkpoint, owner
 
-#: Trainings before the last one that are told of, and checkpoints of a mean.
-MOST_BEFORE, MOST_AVERAGED = 5, 100
+#: Trainings before the last one that are told of, checkpoints of a mean, and teachers.
+MOST_BEFORE, MOST_AVERAGED, MOST_TEACHERS = 5, 100, 8
 #: Entries of `metrics.json`: the recipes of the trainings before, the first one first; what the
 #: weights are the mean of, or those that the training began with.
 TRAININGS, AVERAGED, BEGAN_WITH_MEAN = "trainings", "averaged", "began_with_mean"
+#: And what its last training learned from beside the masks; the folder of a run that has them is called so, too.
+TEACHERS = "teachers"
+#: Beside a teacher in a run: the recipes of the trainings that led to it, the first one first.
+LED_TO = "recipes.json"
 
 
 def trainings_before(checkpoint: Path, most: int = MOST_BEFORE) -> list[dict[str, Any]]:
@@ -44,6 +49,39 @@ def mean_before(checkpoint: Path) -> list[str]:
         return averaged(metrics_of(checkpoint), BEGAN_WITH_MEAN)
     begun = _begun_with(run)
     return averaged(metrics_of(begun)) if begun and owner(begun) is None else []
+
+
+def taught_by(run: Run) -> dict[str, Any]:
+    """What the `metrics.json` of a run tells of its teachers, if it has any: each one's name, and the recipes of the
+    trainings that led to it; and the share of the loss that is theirs."""
+    recipe = run.recipe
+    if not recipe.teachers:
+        return {}
+    told = [
+        {"name": portable(name), "recipes": read_json(run.path / TEACHERS / str(number) / LED_TO)}
+        for number, name in enumerate(recipe.teachers)
+    ]
+    return {TEACHERS: told, "teacher_weight": recipe.teacher_weight}
+
+
+def teachers_of(metrics: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The name and the recipes of each teacher, by a `metrics.json`; empty where there was none."""
+    told = metrics.get(TEACHERS)
+    if not isinstance(told, list) or not all(isinstance(each, dict) for each in told):
+        return []
+    return [
+        (each["name"], each["recipes"][: MOST_BEFORE + 1])
+        for each in told[:MOST_TEACHERS]
+        if isinstance(each.get("name"), str)
+        and isinstance(each.get("recipes"), list)
+        and all(isinstance(recipe, dict) for recipe in each["recipes"])
+    ]
+
+
+def portable(name: str) -> str:
+    """The name of a checkpoint without the folders of a path."""
+    is_path = not name.startswith("hf://") and re.search(r"[/\\]", name)
+    return re.split(r"[/\\]", name)[-1] if is_path else name
 
 
 def _begun_with(run: Path) -> Path | None:

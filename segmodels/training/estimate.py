@@ -17,11 +17,13 @@ from segmodels.recipe import Recipe
 from segmodels.training import queue
 from segmodels.training.preflight import check
 from segmodels.training.reporter import Reporter
+from segmodels.training.runs import find_checkpoint
 from segmodels.training.train import out_of_memory
 from segmodels.training.unprepared import Unprepared
 
 if TYPE_CHECKING:
     from segmodels.training.step import Step
+    from segmodels.training.teachers import Teachers
 
 #: Seconds after which no further step is measured, and the fewest that are.
 LONGEST, FEWEST = 10.0, 2
@@ -145,6 +147,7 @@ def _measured(
     from segmodels.training.networks import build_networks, freeze
     from segmodels.training.peak_memory import forget_peak, peak_bytes
     from segmodels.training.step import make_step
+    from segmodels.training.teachers import Teachers
 
     assert not isinstance(recipe.class_weights, str)
     classes = len(validation.dataset.classes)
@@ -157,6 +160,7 @@ def _measured(
     _, whole = build_networks(recipe, loader.data, resume=True)  # which leaves its weights random
     averages = Averages(whole, recipe.ema, recipe.accumulation) if recipe.ema else None
     adversary = make_adversary(recipe, classes) if recipe.adversarial_weight else None
+    teachers = Teachers([find_checkpoint(name) for name in recipe.teachers]) if recipe.teachers else None
     frozen = recipe.freeze_epochs
     phases = [(True, frozen), (False, recipe.epochs - frozen)] if frozen else [(False, recipe.epochs)]
     # Where not every step does the same, the usual one is none of them.
@@ -165,7 +169,8 @@ def _measured(
     for is_frozen, _ in phases:
         freeze(whole, is_frozen)
         step = make_step(whole, loss, recipe, averages=averages, adversary=adversary)
-        training.append(_timed(partial(_train, step, learned), steps, usual, reporter, "measuring training steps"))
+        act = partial(_train, step, teachers, learned)
+        training.append(_timed(act, steps, usual, reporter, "measuring training steps"))
     validating = _timed(partial(_validate, step, seen), steps, np.median, reporter, "measuring validation steps")
 
     validation_seconds = validating.each * math.ceil(len(validation) / loader.batch_size)
@@ -176,9 +181,11 @@ def _measured(
     return dict(zip(TIMES, found, strict=True))
 
 
-def _train(step: Step, batch: tuple[Any, Any, Any]) -> None:
+def _train(step: Step, teachers: Teachers | None, batch: tuple[Any, Any, Any]) -> None:
     """A step to its end. Its rate is 0: to learn from noise could only end in numbers that are none."""
-    result = step.train(*batch, 0.0)
+    images, masks, maps = batch
+    taught = [teachers(images)] if teachers else []
+    result = step.train(images, masks, [*maps, *taught], 0.0)
     float(result.loss)
     np.asarray(result.ids)
 

@@ -105,6 +105,7 @@ def spec_of(recipe: Recipe, labels: Sequence[ClassLabel]) -> Spec:
         input=input_spec(recipe.sampling, recipe.image_size),
         # A path of this machine says nothing elsewhere.
         recipe=recipe.model_dump(mode="json")
-        | {"root": None, "split_file": None, "start_from": None, "data": portable_name(recipe.data)}
+        | dict.fromkeys(("root", "split_file", "start_from", "teachers", "teacher_weight"))
+        | {"data": portable_name(recipe.data)}
         | ({} if recipe.weights in NAMED_WEIGHTS else {"weights": "none"}),
     )

@@ -32,7 +32,9 @@ LOST = 30
 #: Bytes of what is said at every step; more needs a second message.
 SHORT = 256
 #: What the others need of a run, and may write in it: files and folders.
-SENT = ("recipe.json", "split.json", "settled.json", "changes.json", "metrics.csv", "start", "last", "best")
+SENT = (
+    "recipe.json", "split.json", "settled.json", "changes.json", "metrics.csv", "start", "teachers", "last", "best",
+)  # fmt: skip
 
 
 class JoinedHosts(ShardedDevices):

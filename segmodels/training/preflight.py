@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ def check(recipe: Recipe) -> None:
         given_file(recipe.weights)
     if recipe.start_from:
         check_start(recipe, find_checkpoint(recipe.start_from))
+    for name in recipe.teachers or ():
+        check_teacher(recipe, name, [label.name for label in dataset.classes])
 
 
 def check_start(recipe: Recipe, path: Path) -> None:
@@ -47,6 +49,22 @@ def check_start(recipe: Recipe, path: Path) -> None:
                 f"recipe field start_from={recipe.start_from!r}: its {name} is {other}, but the recipe's is {ours}; "
                 "they must be the same"
             )
+
+
+def check_teacher(recipe: Recipe, name: str, classes: Sequence[str]) -> None:
+    """`UserError` where nothing can be learned from a checkpoint: it has other classes than the data, or sees pictures
+    at another scale."""
+    theirs = read_spec(find_checkpoint(name))
+    if (others := [label.name for label in theirs.classes]) != list(classes):
+        raise UserError(
+            f"recipe field teachers: the classes of {name} are {', '.join(others)}, but those of {recipe.data} are "
+            f"{', '.join(classes)}; they must be the same, in one order"
+        )
+    if theirs.input.mode != recipe.sampling:
+        raise UserError(
+            f"recipe field teachers: {name} has learned by sampling={theirs.input.mode}, but the recipe has "
+            f"sampling={recipe.sampling}; they must be the same"
+        )
 
 
 def _options(recipe: Recipe, theirs: ArchitectureSpec) -> Iterator[tuple[str, Any, Any]]:

@@ -19,7 +19,7 @@ from segmodels.training import queue
 from segmodels.training.preflight import check
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
-from segmodels.training.start import kept_start, make_run
+from segmodels.training.start import kept_start, kept_teachers, make_run
 
 #: The test ends early where the smoothed loss is so many times its least.
 BROKEN = 4.0
@@ -87,6 +87,7 @@ def _raise(run: Run, planned: np.ndarray, reporter: Reporter) -> tuple[list[floa
     # They load Keras: only now, with a device held.
     from segmodels.training.networks import begin_with, build_networks
     from segmodels.training.step import make_step
+    from segmodels.training.teachers import Teachers
     from segmodels.training.training_set import training_set
 
     recipe, dataset = run.recipe, run.recipe.dataset()
@@ -94,11 +95,13 @@ def _raise(run: Run, planned: np.ndarray, reporter: Reporter) -> tuple[list[floa
     model, network = build_networks(found.recipe, found.data)
     if recipe.start_from:
         begin_with(model, recipe, kept_start(run, recipe.start_from), dataset.classes)
+    teachers = Teachers(kept_teachers(run)) if recipe.teachers else None
     step = make_step(network, found.loss, found.recipe)
     rates: list[float] = []
     losses: list[float] = []
     for rate, (images, masks, *maps) in zip(planned, _endless(found.loader), strict=False):
-        value = float(step.train(images, masks, maps, float(rate)).loss)
+        taught = [teachers(images)] if teachers else []
+        value = float(step.train(images, masks, [*maps, *taught], float(rate)).loss)
         if not np.isfinite(value):
             break
         rates.append(float(rate))

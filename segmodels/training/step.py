@@ -16,6 +16,7 @@ from segmodels.recipe import Recipe
 from segmodels.training.averages import Averages
 from segmodels.training.losses import Loss
 from segmodels.training.losses.auxiliary import loss_of_heads
+from segmodels.training.losses.distillation import distillation
 
 if TYPE_CHECKING:
     from segmodels.training.adversarial import Adversary
@@ -126,7 +127,8 @@ def make_step(
 
     Args:
         model: gives logits, or `{"logits", "auxiliary"}`.
-        loss: of masks and logits; auxiliary heads get it with their weight.
+        loss: of masks and logits; auxiliary heads get it with their weight. Where the recipe has teachers, the last
+            map of a batch is what they answer (`segmodels.training.teachers`), and counts beside it.
         averages: where the mean of the weights is kept too.
         adversary: plays against the network.
         parallel: the devices, where there are several; the network was made in their scope.
@@ -137,7 +139,12 @@ def make_step(
     from segmodels.training.optimizers import make_optimizer
 
     def objective(masks: Any, outputs: Any, maps: tuple[Any, ...]) -> Any:
-        return loss_of_heads(loss, recipe.architecture, masks, outputs, maps, recipe.auxiliary_weight)
+        if not recipe.teachers:
+            return loss_of_heads(loss, recipe.architecture, masks, outputs, maps, recipe.auxiliary_weight)
+        *own, taught = maps
+        learned = loss_of_heads(loss, recipe.architecture, masks, outputs, tuple(own), recipe.auxiliary_weight)
+        share = recipe.teacher_weight or 0.0
+        return (1 - share) * learned + share * distillation(taught, masks, logits_of(outputs), loss.class_weights)
 
     keywords: dict[str, Any] = {
         "averages": averages,

@@ -34,9 +34,10 @@ from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 from segmodels.training.schedule import learning_rate, plateaus
 from segmodels.training.settle import open_fields
-from segmodels.training.start import kept_start, known_before
+from segmodels.training.start import kept_start, kept_teachers, known_before
 from segmodels.training.state import Position, drop_previous, load_state, save_state
 from segmodels.training.step import Result, Step, make_step
+from segmodels.training.teachers import Teachers
 from segmodels.training.training_set import TrainingSet, in_kept_split, training_set, validation_set
 from segmodels.training.validation import Validated, keep_best, validate
 
@@ -215,13 +216,12 @@ class Trainer:
         recipe = self.recipe
         if recipe.start_from and not resume:
             start = kept_start(self.run, recipe.start_from)
-            if known := known_before(recipe, self.validation.dataset):
-                self.reporter.note(
-                    f"{known} of the validation pictures were trained on by {recipe.start_from}: its figures on them "
-                    "are too good, and the first epoch may stay the best; give it the same split_file"
-                )
+            self._tell_known(recipe.start_from)
             if anew := begin_with(self.model, recipe, start, self.labels):
                 self.reporter.note(f"the classes are not those of {recipe.start_from}: {', '.join(anew)} begin anew")
+        for name in recipe.teachers or ():
+            self._tell_known(name)
+        self.teachers = Teachers(kept_teachers(self.run)) if recipe.teachers else None
         with self.parallel.scope() if self.parallel else nullcontext():
             self.averages = Averages(self.whole, recipe.ema, recipe.accumulation) if recipe.ema else None
             self.adversary = make_adversary(recipe, len(self.labels)) if recipe.adversarial_weight else None
@@ -234,6 +234,14 @@ class Trainer:
         self.samples = Samples(self.run, self.validation)
         self.spec = spec_of(in_force(recipe, self.changes), self.labels)
         self.update(parameters=self.model.count_params())
+
+    def _tell_known(self, name: str) -> None:
+        """Say so where a checkpoint has learned from what is validated on."""
+        if known := known_before(self.recipe, name, self.validation.dataset):
+            self.reporter.note(
+                f"{known} of the validation pictures were trained on by {name}: figures on them are too good, and the "
+                "first epoch may stay the best; give it the same split_file"
+            )
 
     def _stand_at(self, position: Position) -> list[Any]:
         """Be where a saved run was; returns the variables that its state fills."""
@@ -275,7 +283,8 @@ class Trainer:
         try:
             for step, (images, masks, *maps) in enumerate(batches, start=position.step):
                 rate = self._rate(epoch, step, lowered)
-                result = self.step.train(images, masks, maps, rate)
+                taught = [self.teachers(images)] if self.teachers else []
+                result = self.step.train(images, masks, [*maps, *taught], rate)
                 # The step before is read only now, while the device works on this one.
                 if pending is not None:
                     self._record(epoch, pending, confusion)

@@ -13,6 +13,7 @@ from segmodels.data.loader import in_order
 from segmodels.data.prepared import Prepared
 from segmodels.evaluation.confusion import ConfusionMatrix
 from segmodels.hub.checkpoint import Spec
+from segmodels.hub.lineage import taught_by
 from segmodels.training.records import Samples, save_best
 from segmodels.training.runs import Run
 from segmodels.training.step import Step
@@ -68,5 +69,6 @@ def keep_best(
         "train_images": len(train),
         "validation_images": len(samples.data),
         "data_fingerprint": train.fingerprint,
+        **taught_by(run),
     }
     save_best(run, model, spec, metrics, samples.previews(found.sampled))

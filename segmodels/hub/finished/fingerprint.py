@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,30 +31,47 @@ from segmodels.training.runs import find_checkpoint
 VERSION = 1
 #: Fields whose content stands in the digest instead of them: where data lies, how it is read and split, how much of it.
 #: And two that leave the best weights as they are.
-LEFT_OUT = {"data", "root", "form", "split_file", "split_seed", "limit", "start_from", "snapshots", "xla"}
+LEFT_OUT = {"data", "root", "form", "split_file", "split_seed", "limit", "start_from", "teachers", "snapshots", "xla"}
+#: Fields that are younger than the digest: it has them only where they are set, and so stays that of before.
+YOUNGER = {"teacher_weight"}
 #: Digests of data that are kept, so that its files are read once; the oldest go first.
 KEPT = 200
 
 
-def fingerprint(recipe: Recipe, dataset: Dataset | None = None, *, start: Path | None = None) -> str:
+def fingerprint(
+    recipe: Recipe,
+    dataset: Dataset | None = None,
+    *,
+    start: Path | None = None,
+    teachers: Sequence[Path] | None = None,
+) -> str:
     """The digest of a training, SHA-256 in hexadecimal.
 
     Args:
         dataset: the recipe's, opened and split as it is for the training; opened here where None.
         start: the checkpoint directory that the training began with; the one that `start_from` names where None.
+        teachers: those that it learned from; the ones that the recipe names where None.
 
     Raises:
         UserError: the data set, or a file that the recipe names, is not there.
     """
-    return digest(described(recipe, dataset, start=start))
+    return digest(described(recipe, dataset, start=start, teachers=teachers))
 
 
-def described(recipe: Recipe, dataset: Dataset | None = None, *, start: Path | None = None) -> dict[str, Any]:
+def described(
+    recipe: Recipe,
+    dataset: Dataset | None = None,
+    *,
+    start: Path | None = None,
+    teachers: Sequence[Path] | None = None,
+) -> dict[str, Any]:
     """What the digest is of: a plain document without a path. See `fingerprint`."""
     dataset = dataset or recipe.dataset()
     fields = fields_of(recipe)
     if recipe.weights is not None and recipe.weights not in NAMED_WEIGHTS:
         fields["weights"] = _digest_of(given_file(recipe.weights))
+    if teachers is None:
+        teachers = [find_checkpoint(name) for name in recipe.teachers or ()]
     return {
         "version": VERSION,
         "prepared": PREPARED,
@@ -61,6 +79,7 @@ def described(recipe: Recipe, dataset: Dataset | None = None, *, start: Path | N
         "content": content(recipe, dataset)["content"],
         "start": _start(start or find_checkpoint(recipe.start_from)) if recipe.start_from else None,
         "recipe": fields,
+        **({"teachers": [_teacher(path) for path in teachers]} if teachers else {}),
     }
 
 
@@ -72,7 +91,10 @@ def digest(document: dict[str, Any]) -> str:
 
 def fields_of(recipe: Recipe) -> dict[str, Any]:
     """The fields of a recipe that decide a result beside the data, each in one form however it was written."""
-    fields = {name: value for name, value in recipe.model_dump(mode="json").items() if name not in LEFT_OUT}
+    given = recipe.model_dump(mode="json")
+    fields = {
+        name: value for name, value in given.items() if name not in LEFT_OUT and not (name in YOUNGER and value is None)
+    }
     options = checked_options(recipe.architecture, recipe.backbone, recipe.options).model_dump(mode="json")
     stride = recipe.tiling.stride if recipe.tiling else None
     return {**fields, "options": options, "tile_stride": stride}
@@ -109,6 +131,11 @@ def _start(path: Path) -> dict[str, Any]:
     """The weights that a training begins with, and the classes that they tell apart."""
     folder = whole(path)
     return {"weights": _digest_of(folder / WEIGHTS), "classes": [label.name for label in read_spec(folder).labels]}
+
+
+def _teacher(path: Path) -> dict[str, Any]:
+    """The weights of a teacher, and the size at which it sees pictures."""
+    return {"weights": _digest_of(whole(path) / WEIGHTS), "size": read_spec(path).input.size}
 
 
 def _digest_of(path: Path) -> str:

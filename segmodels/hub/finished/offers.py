@@ -240,13 +240,14 @@ def _check_same(theirs: Spec, recipe: Recipe, what: str) -> None:
     if before != ([label.name for label in ours.classes], ours.input, _network(ours)):
         raise UserError(f"{what} is of another network or of other classes than the recipe's; refused")
     # What was open was settled there, by that device and by the masks; a file's name says nothing elsewhere.
-    open_ = {*open_fields(recipe), "start_from", *([] if recipe.weights in NAMED_WEIGHTS else ["weights"])}
+    told = ("start_from", "teacher_weight")  # by the digest alone: a spec names no other checkpoint
+    open_ = {*open_fields(recipe), *told, *([] if recipe.weights in NAMED_WEIGHTS else ["weights"])}
     try:
         wanted, found = fields_of(recipe), fields_of(Recipe(**{**theirs.recipe, "data": recipe.data}))
     except UserError as error:
         raise UserError(f"{what}: the recipe in its {SPEC} is none ({error}); refused") from None
     for name in wanted:
-        if name not in open_ and wanted[name] != found[name]:
+        if name not in open_ and wanted[name] != found.get(name):
             raise UserError(f"{what} was trained with {name} {str(found[name])[:40]}, not {wanted[name]}; refused")
 
 

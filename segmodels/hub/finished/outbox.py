@@ -33,6 +33,7 @@ from segmodels.hub.repository import Unreachable
 from segmodels.process import start
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run, is_run
+from segmodels.training.start import kept_teachers
 from segmodels.training.tickets import is_held
 
 #: Seconds until an entry that could not be sent is tried again in the background.
@@ -123,7 +124,7 @@ def queue_finished(run: Run, reporter: Reporter) -> None:
             reporter.note(f"not sent to {repository}: the data was changed while it was trained on")
             return
         begun = run.path / "start" if recipe.start_from else None
-        trained = described(recipe, dataset, start=begun)
+        trained = described(recipe, dataset, start=begun, teachers=kept_teachers(run))
         key = digest(trained)
         entry = Waiting(key, repository, str(run.path), best["epoch"], {**about_run(run), "trained": trained})
         if not any(is_run(Path(known.run)) for known in waiting() if known.fingerprint == key):

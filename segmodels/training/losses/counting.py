@@ -52,7 +52,7 @@ def mean_over_pixels(
     """
     from segmodels.backend import ops
 
-    weights = 1.0 if class_weights is None else ops.take(_tensor(class_weights, logits.shape[-1]), ids)
+    weights = 1.0 if class_weights is None else ops.take(weight_of_classes(class_weights, logits.shape[-1]), ids)
     weights = (weights + more) * counted
     return ops.sum(each * weights) / ops.maximum(ops.sum(weights), 1e-7)
 
@@ -67,13 +67,16 @@ def mean_over_classes(each: Any, true_pixels: Any, class_weights: Sequence[float
 
     weights = ops.cast(true_pixels > 0, "float32")
     if class_weights is not None:
-        weights = weights * _tensor(class_weights, each.shape[0])
+        weights = weights * weight_of_classes(class_weights, each.shape[0])
     return ops.sum(each * weights) / ops.maximum(ops.sum(weights), 1e-7)
 
 
-def _tensor(class_weights: Sequence[float], classes: int) -> Any:
+def weight_of_classes(class_weights: Sequence[float] | None, classes: int) -> Any:
+    """float32 `(classes,)`: what each class counts, 1 where nothing is said."""
     from segmodels.backend import ops
 
+    if class_weights is None:
+        return ops.ones(classes, "float32")
     if len(class_weights) != classes:
         raise UserError(f"{len(class_weights)} class weights for {classes} classes: give one a class")
     return ops.convert_to_tensor(class_weights, "float32")
