@@ -37,6 +37,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "optimizer": "sgd",
         "loss": "border_cross_entropy+0.01*boundary+lovasz",
     },
+    "taught": {"options": PLAIN, "teachers": "a run", "teacher_weight": 0.7},
     "adversarial": {
         "options": PLAIN,
         "optimizer": "sgd",
@@ -75,7 +76,9 @@ def played(fields: dict[str, Any]) -> dict[str, Any]:
         images = generator.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
         masks = generator.integers(0, 3, (2, 32, 32), dtype=np.uint8)
         masks[:, :4] = 255
-        result = step.train(images, masks, loss.maps(masks, 3), 0.002 * (number + 1))
+        taught = generator.dirichlet((1, 1, 1), masks.shape).astype(np.float32)
+        maps = [*loss.maps(masks, 3), *([taught] if recipe.teachers else [])]
+        result = step.train(images, masks, maps, 0.002 * (number + 1))
         found["losses"].append(float(result.loss))
         for name, value in result.figures.items():
             found.setdefault(name, []).append(float(value))

@@ -111,6 +111,7 @@ def test_a_wrong_variable_is_named(name: str, value: str, space: pytest.MonkeyPa
         ({"split_file": "/etc/passwd"}, "split_file"),
         ({"root": "/etc"}, "root"),
         ({"start_from": "/etc"}, "start_from"),
+        ({"teachers": "/etc"}, "teachers"),
         ({"backbone": "mobilenetv2", "options": {}, "weights": "/etc/passwd"}, "weights"),
     ],
 )
