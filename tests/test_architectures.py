@@ -122,7 +122,7 @@ def test_convnexts_depthwise_convolutions_are_keras_own() -> None:
     assert ours.count_params() == published.count_params()
 
 
-@pytest.mark.parametrize("stride", [16, 8])
+@pytest.mark.parametrize("stride", [16, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", EACH)
 def test_dilated_backbones_compute_what_they_did_before(name: str, stride: int) -> None:
     """The dense features, taken at every (32 / stride)th place, are the features of stride 32, with the same weights.

@@ -38,8 +38,8 @@ def choose(page: Page, label: str, option: str) -> None:
     page.get_by_role("option", name=option).click()
 
 
-#: One form of masks, one of outlines; the others are read without a browser elsewhere.
-QUICK = ["colours", "coco"]
+#: The others are read without a browser elsewhere.
+QUICK = ["coco"]
 
 
 @pytest.mark.parametrize(

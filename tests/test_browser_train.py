@@ -28,6 +28,7 @@ def pressed(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).first.click()
 
 
+@pytest.mark.slow  # its parts are tested without a browser, and a newcomer's whole way is walked in test_browser
 def test_a_run_is_paused_killed_resumed_and_stopped(server: Server, page: Page, browser: Browser) -> None:
     run = start_run(page, server, epochs=60, limit=64)
     wait(lambda: len(run.history()) >= 2)

@@ -98,7 +98,7 @@ def refusal(folder: Path, load: Callable = load_checkpoint) -> str:
     ("backbone", "options"),
     [
         ("none", {"width": 8, "depth": 3, "norm": "group", "upsample": "bilinear", "dropout": 0.3}),
-        ("mobilenetv2", {"widths": (8, 8, 8, 8, 8)}),
+        pytest.param("mobilenetv2", {"widths": (8, 8, 8, 8, 8)}, marks=pytest.mark.slow),
     ],
 )
 def test_a_fresh_process_gives_the_same_logits(

@@ -187,7 +187,7 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "page", ["loss", "data_set", pytest.param("backbone", marks=SLOW), pytest.param("architecture", marks=SLOW)]
+    "page", ["loss", *(pytest.param(name, marks=SLOW) for name in ("data_set", "backbone", "architecture"))]
 )
 @pytest.mark.timeout(1500)
 def test_a_page_on_adding_can_be_followed(

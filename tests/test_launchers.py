@@ -107,6 +107,7 @@ def test_a_run_on_a_cluster_is_a_run_like_any_other(on_ray: Any, home: Path) -> 
     assert not list((home / "queue").glob("*.json")), "it stood in this machine's queue, too"
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_is_killed_goes_on_from_where_it_was_saved(on_ray: Any) -> None:
     run = on_ray.start(quick(epochs=40))
     pid = until(lambda: run.locked() and len(run.history()) >= 3 and run.status()["pid"])

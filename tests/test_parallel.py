@@ -31,7 +31,7 @@ RECIPE: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=["tensorflow", "jax"])
+@pytest.fixture(params=["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def trained(request: pytest.FixtureRequest, python: Callable, home: Path, tmp_path: Path) -> Callable[..., dict]:
     """Trainings of `parallel_training` on each engine."""
     how = {}
