@@ -33,7 +33,7 @@ class Terminal(Reporter):
             self.what = what
             big = total > 1_000_000  # bytes, not pictures
             self.bar = tqdm(
-                total=total, desc=what, unit="B" if big else " pictures", unit_scale=big, file=sys.stderr,
+                total=total, desc=what, unit="B" if big else "", unit_scale=big, file=sys.stderr,
                 disable=not self.shows_bars, leave=False,
             )  # fmt: skip
         self.bar.update(done - self.bar.n)

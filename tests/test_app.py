@@ -28,7 +28,7 @@ from ui.frame import plain
 ROOT = Path(__file__).parents[1]
 
 
-def opened(page: str = "", **query: str) -> AppTest:
+def opened(page: str = "", **query: str | list[str]) -> AppTest:
     """A page as a deep link opens it, drawn once."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     for key, value in query.items():

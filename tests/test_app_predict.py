@@ -646,19 +646,58 @@ def seen_in_tiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     bands: list[int] = []
     call = Predictor.__call__
 
-    def tiled(self: Predictor, picture: Any, **terms: Any) -> Result:
-        result = call(self, picture, **terms)
+    def tiled(self: Predictor, picture: Any, *, told: Any = None, **terms: Any) -> Result:
+        result, first = call(self, picture, **terms), [told] if told else []
         logits, height = result.logits, result.image.shape[0]
 
         def scores() -> Any:
             for part in np.array_split(np.arange(height), 4):
                 bands.append(int(part[-1]) + 1)
+                for tell in first:
+                    tell(int(part[-1]) + 1, height)
                 yield slice(int(part[0]), int(part[-1]) + 1), logits[part[0] : part[-1] + 1]
+            first.clear()
 
         return Result(result.image, scores, result.labels)
 
     monkeypatch.setattr(Predictor, "__call__", tiled)
     return bands
+
+
+def interrupted_at(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next prediction ends once it is so far, as what is clicked meanwhile ends it."""
+    predict, interrupting = prediction_result.predict, [True]
+
+    def interrupted(*arguments: Any) -> Any:
+        *before, told = arguments
+
+        def tell(done: float) -> None:
+            told(done)
+            if interrupting and done > share:
+                interrupting.pop()
+                st.stop()
+
+        return predict(*before, tell)
+
+    monkeypatch.setattr(prediction_result, "predict", interrupted)
+
+
+def test_a_picture_in_many_views_can_be_stopped(
+    home: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    logits = Predictor.logits
+    monkeypatch.setattr(Predictor, "logits", lambda self, images: seen.append(1) or logits(self, images))
+    interrupted_at(0.4, monkeypatch)
+    app = fine(upload(opened("4_Predict", model="a", numbered="true", tta=["flips", "turns"]), photo(0)))
+    assert len(seen) == 4
+    assert "50 %" in str(app.get("progress")[0].proto)
+    app = fine(widget(app.button, "Stop").click().run())
+    assert len(seen) == 4
+    assert "Stopped" in words(app)
+    app = fine(widget(app.button, "Go on").click().run())
+    assert len(seen) == 12
+    assert shares(app)
 
 
 def test_a_picture_in_tiles_is_seen_once_and_can_be_stopped(
@@ -672,18 +711,7 @@ def test_a_picture_in_tiles_is_seen_once_and_can_be_stopped(
     assert shares(app) == pytest.approx(expected, abs=1e-6)
     assert not app.get("progress")
 
-    telling, interrupting = prediction_result._telling, [True]
-
-    def interrupted(scores: Any, rows: int, told: Callable[[float], None]) -> Any:
-        def tell(share: float) -> None:
-            told(share)
-            if interrupting and share > 0.4:
-                interrupting.pop()
-                st.stop()  # as what is clicked meanwhile ends it
-
-        return telling(scores, rows, tell)
-
-    monkeypatch.setattr(prediction_result, "_telling", interrupted)
+    interrupted_at(0.4, monkeypatch)
     seen_in_tiles.clear()
     app = fine(upload(app, photo(1)))
     assert seen_in_tiles[-1] < height

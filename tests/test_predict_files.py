@@ -23,6 +23,7 @@ from segmodels.prediction import large
 from segmodels.prediction.predictor import Predictor
 from segmodels.prediction.result import Refinement
 from segmodels.prediction.write import predict_files
+from segmodels.training.reporter import Reporter
 from segmodels.training.runs import Run
 
 
@@ -83,6 +84,24 @@ def test_stopped_between_pictures_it_keeps_what_is_done(
     with pytest.raises(Stopped, match="after 2 of 4 pictures"):
         predict_files(predictor, given, tmp_path / "out", ["png"], stop=lambda: next(asked))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["one-mask.png"]
+
+
+def test_one_picture_alone_tells_of_its_views_and_is_stopped_between_them(
+    predictor: Predictor, given: list[Path], tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+
+    class Told(Reporter):
+        def progress(self, done: int, total: int, what: str) -> None:
+            if what == f"predicting {given[0]}":
+                told.append((done, total))
+
+    predict_files(predictor, given[:1], tmp_path / "out", ["png"], tta="flips", reporter=Told())
+    assert told == [(1, 2), (2, 2)]
+    asked = iter([False, False, True])
+    with pytest.raises(Stopped, match="nothing of it was written"):
+        predict_files(predictor, given[:1], tmp_path / "none", ["png"], tta="flips,turns", stop=lambda: next(asked))
+    assert list((tmp_path / "none").iterdir()) == []
 
 
 def test_too_little_memory_for_one_is_its_error(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from PIL import Image
 
 from segmodels.data.datasets import dataset_type
 from segmodels.errors import UserError
-from segmodels.prediction import masks
+from segmodels.hub.checkpoint import SPEC
+from segmodels.prediction import masks, tiling
 from segmodels.prediction.predictor import Predictor, Result
 from segmodels.prediction.resize import resize_logits
 from segmodels.training.runs import Run
@@ -175,3 +178,49 @@ def test_large_logits_do_not_overflow() -> None:
     logits = np.array([[[1000.0, -1000.0, 0.0]]], np.float32)
     result = Result(np.zeros((1, 1, 3), np.uint8), logits, LABELS)
     assert result.probabilities[0, 0].tolist() == [1, 0, 0]
+
+
+def as_tiles(run: Run, folder: Path) -> Path:
+    """The checkpoint of a run as a model of tiles of 32 pixels."""
+    shutil.copytree(run.best, folder)
+    document = json.loads((folder / SPEC).read_text())
+    document["input"] = {"mode": "tiles", "size": 32, "overlap": 8}
+    (folder / SPEC).write_text(json.dumps(document))
+    return folder
+
+
+@pytest.mark.parametrize(("tta", "views"), [("none", 1), ("flips,turns", 8)])
+def test_it_tells_how_far_it_is(
+    tta: str, views: int, tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By every pass of the network, of views and of tiles, once."""
+    monkeypatch.setattr(tiling, "BATCH_PIXELS", 3 * 32 * 32)
+    predictor = Predictor(as_tiles(tiny_run, tmp_path / "tiles"))
+    asked: list[int] = []
+    logits = predictor.logits
+    monkeypatch.setattr(predictor, "logits", lambda images: asked.append(1) or logits(images))
+    image, told = picture(100, 150), list[tuple[int, int]]()
+    predictor(image, tta=tta, told=lambda *done: told.append(done))
+    assert told == ([(number, views) for number in range(1, views + 1)] if views > 1 else [])
+    assert len(asked) == views
+    told.clear()
+    asked.clear()
+    result = predictor(image, tiled=True, tta=tta, told=lambda *done: told.append(done))
+    assert told == asked == [], "tiles are predicted when they are asked for"
+    mask = result.mask
+    assert told == [(number, len(asked)) for number in range(1, len(asked) + 1)]
+    assert len(asked) == views * 4 * 2, "four rows of six tiles, three at a time"
+    told.clear()
+    np.testing.assert_array_equal(result.logits.argmax(-1), mask)
+    assert told == [], "who goes through them again has been told"
+
+
+def test_who_is_told_may_end_it(tiny_run: Run, tmp_path: Path) -> None:
+    predictor = Predictor(as_tiles(tiny_run, tmp_path / "tiles"))
+
+    def told(done: int, of: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predictor(picture(60, 60), tta="flips,turns", told=told)

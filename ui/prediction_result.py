@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from ui.prediction_picture import Chosen
 from ui.prediction_prepare import is_wanted, prepare
 
 if TYPE_CHECKING:
-    from segmodels.prediction.result import Bands, Refinement, Result
+    from segmodels.prediction.result import Refinement, Result
 
 #: Bytes of the probabilities of a picture beyond which no map of its entropy is made and its objects are not found by
 #: themselves: all of them are in memory at once.
@@ -62,35 +62,19 @@ def predict(model: Model, chosen: Chosen, how: How, told: Callable[[float], None
 
     Args:
         model: once it has predicted in Keras, the file that ONNX Runtime needs is made of it.
-        told: how much of a picture is done that is seen in tiles, 0 to 1; it may raise to end that.
+        told: how much is done of a picture that takes several passes, 0 to 1; it may raise to end that.
     """
     from segmodels.prediction.pool import POOL
 
     predictor = POOL.get(model.path, how.engine_for(model.path))
-    result = predictor(chosen.read(), name=chosen.label, page=chosen.page, tta=how.tta or None)
-    if callable(result.scores):
-        if told is not None:
-            result = replace(result, scores=_telling(result.scores, result.image.shape[0], told))
-        if not is_large(result):
-            result.logits  # noqa: B018 - they are kept, since every map would predict it anew
+    tell = (lambda done, of: told(done / of)) if told else None
+    result = predictor(chosen.read(), name=chosen.label, page=chosen.page, tta=how.tta or None, told=tell)
+    if callable(result.scores) and not is_large(result):
+        result.logits  # noqa: B018 - they are kept, since every map would predict it anew
     result.mask  # noqa: B018 - so that nothing of it is left to compute
     if predictor.engine == "keras" and is_wanted(how):
         prepare(model.path)
     return refined(result, how.refinement)
-
-
-def _telling(scores: Callable[[], Bands], height: int, told: Callable[[float], None]) -> Callable[[], Bands]:
-    """The same bands, which tell how far they are, the first time that they are gone through."""
-    first = [told]
-
-    def bands() -> Bands:
-        for rows, logits in scores():
-            for tell in first:
-                tell(rows.stop / height)
-            yield rows, logits
-        first.clear()
-
-    return bands
 
 
 def predicted(model: Model, chosen: Chosen, how: How) -> Prediction:
@@ -111,7 +95,8 @@ def predicted(model: Model, chosen: Chosen, how: How) -> Prediction:
 
 
 def _predicted_now(model: Model, chosen: Chosen, how: How, keep: Callable[[Prediction], None]) -> Prediction:
-    """Predict; a picture that is seen in tiles has a bar and a button to stop, and when stopped one to go on."""
+    """Predict; a picture that takes several passes, of tiles or views, has a bar and a button to stop, and when stopped
+    one to go on."""
     stopped = (chosen.key, how.key(model))
     if st.session_state.get(STOPPED) == stopped:
         with st.container(horizontal=True, vertical_alignment="center"):

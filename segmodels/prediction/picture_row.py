@@ -53,8 +53,9 @@ def picture_row(
 
     Args:
         taken: real paths that must not be written over.
-        alone: whether it has no rest that it would stop; what nobody expects is then raised, since a trace tells more.
-        stop: asked between the tiles of a large picture.
+        alone: whether it is the only one. Then `reporter` is told how far it is, and what nobody expects is raised,
+            since a trace tells more and there is no rest that it would stop.
+        stop: asked between the passes of a picture that takes several.
 
     Returns:
         image, width, height, shares of the classes, files written, error (None where all went well).
@@ -64,7 +65,7 @@ def picture_row(
     """
     row: dict[str, Any] = {"image": source.origin, "files": [], "error": None}
     try:
-        row |= _predicted(predictor, source, out, wanted, taken, reporter or Reporter(), stop)
+        row |= _predicted(predictor, source, out, wanted, taken, alone, reporter or Reporter(), stop)
     except Stopped:
         raise
     except UserError as error:
@@ -95,6 +96,7 @@ def _predicted(
     out: Path,
     wanted: Wanted,
     taken: Collection[str],
+    alone: bool,
     reporter: Reporter,
     stop: Stop | None,
 ) -> dict[str, Any]:
@@ -111,7 +113,14 @@ def _predicted(
                 "(tile, threshold, smallest, largest hole)"
             )
         return predict_large(predictor, content, out, stem, formats, reporter=reporter, page=page, stop=stop, tta=tta)
-    result = predictor(content, name=source.origin, page=page, tile=wanted.tile, tta=tta)
+
+    def told(done: int, of: int) -> None:
+        if stop and stop():
+            raise Stopped(f"{source.origin}: stopped; nothing of it was written")
+        if alone:
+            reporter.progress(done, of, f"predicting {source.origin}")
+
+    result = predictor(content, name=source.origin, page=page, tile=wanted.tile, tta=tta, told=told)
     if wanted.refinement != NOTHING:
         result = result.refined(**vars(wanted.refinement))
     files = write_forms(result, out, stem, formats, name=source.name, settings=wanted.settings)

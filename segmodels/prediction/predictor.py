@@ -16,8 +16,8 @@ from segmodels.files import whole
 from segmodels.hub.checkpoint import WEIGHTS, load_checkpoint, read_spec
 from segmodels.prediction.engines import ENGINES, Forward, suited
 from segmodels.prediction.engines.keras_engine import compiled
-from segmodels.prediction.result import Bands, Result
-from segmodels.prediction.tiling import tiled_logits
+from segmodels.prediction.result import Result
+from segmodels.prediction.tiling import passes, tiled_logits
 from segmodels.prediction.turns import COMPUTING
 from segmodels.prediction.views import View, averaged, views_of
 from segmodels.training.reporter import Reporter
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "Predictor", "Result"]
 
 Picture = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
+
+#: Told how many passes are done, and how many there are.
+Told = Callable[[int, int], None]
 
 #: A model of tiles sees a picture of no more pixels whole, at once: a U-Net of 64 channels takes some 2 GB for that.
 WHOLE_PIXELS = 1_500_000
@@ -88,6 +91,7 @@ class Predictor:
         tiled: bool | None = None,
         tile: int | None = None,
         tta: str | Sequence[str] | None = None,
+        told: Told | None = None,
     ) -> Result:
         """Predict one picture: a path, the bytes of a file, an open file, a Pillow image or an RGB array.
 
@@ -102,16 +106,27 @@ class Predictor:
                 its own.
             tta: test-time augmentation (`prediction.views`): of "flips", "turns" and "scales", with commas between, or
                 "none"; the model's own where left out. The logits are then the logarithm of the mean probabilities.
+            told: called after each pass of the network, where a picture takes several: how many are done, and how many
+                there are. What it raises ends the prediction.
 
         Raises:
             UserError: it is no picture, or is to be seen in tiles by a model of whole pictures; an augmentation that is
                 not known.
         """
-        forward = averaged(self.logits, self.views(tta))
+        views = self.views(tta)
         image = _as_rgb(picture, name, page)
         if tile is not None and not 32 <= tile <= LARGEST_TILE:
             raise UserError(f"tiles of {tile} pixels: give 32 to {LARGEST_TILE}")
-        return Result(image, self._scores(image, tiled or (None if tile is None else True), tile, forward), self.labels)
+        side = self._tile(image, tiled or (None if tile is None else True), tile)
+        overlap = min(self.spec.input.overlap or 0, (side or 0) // 2)
+        height, width = image.shape[:2]
+        each = 1 if side is None else passes(height, width, side, overlap)
+        forward = averaged(_telling(self.logits, len(views) * each, told), views)
+        if side is not None:
+            return Result(image, lambda: tiled_logits(forward, image, side, overlap), self.labels)
+        size = self.spec.input.size
+        seen = resize_image(image, size, size) if self.spec.input.mode == "resize" else image
+        return Result(image, forward(seen[None])[0], self.labels)
 
     def views(self, tta: str | Sequence[str] | None = None) -> tuple[View, ...]:
         """The views in which it sees a picture: those asked for, or those of its input contract where None."""
@@ -123,18 +138,13 @@ class Predictor:
             size = self.spec.input.size
             raise UserError(f"{self.path} sees whole pictures, resized to {size} pixels: leave tiled out")
 
-    def _scores(
-        self, image: np.ndarray, tiled: bool | None, tile: int | None, forward: Forward
-    ) -> np.ndarray | Callable[[], Bands]:
+    def _tile(self, image: np.ndarray, tiled: bool | None, tile: int | None) -> int | None:
+        """The side of the tiles in which it sees a picture; None where it sees it whole."""
         self.check_tiled(tiled)
-        contract = self.spec.input
-        if contract.mode == "resize":
-            return forward(resize_image(image, contract.size, contract.size)[None])[0]
         height, width = image.shape[:2]
-        if not (height * width > WHOLE_PIXELS if tiled is None else tiled):
-            return forward(image[None])[0]
-        size = tile or contract.size
-        return lambda: tiled_logits(forward, image, size, min(contract.overlap or 0, size // 2))
+        if self.spec.input.mode == "resize" or not (height * width > WHOLE_PIXELS if tiled is None else tiled):
+            return None
+        return tile or self.spec.input.size
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Logits of a batch of any one size: uint8 `(batch, height, width, 3)` to float32 `(…, classes)`.
@@ -165,6 +175,21 @@ class Predictor:
                 "or remove the file that another engine takes"
             )
         return found
+
+
+def _telling(forward: Forward, passes: int, told: Told | None) -> Forward:
+    """A network that tells how far it is the first time that it goes through so many passes."""
+    if told is None or passes == 1:
+        return forward
+    numbers = iter(range(1, passes + 1))
+
+    def seen(images: np.ndarray) -> np.ndarray:
+        found = forward(images)
+        if (number := next(numbers, None)) is not None:
+            told(number, passes)
+        return found
+
+    return seen
 
 
 def _as_rgb(picture: Picture, name: str | None, page: int) -> np.ndarray:

@@ -70,10 +70,21 @@ def tiled_logits(forward: Forward, image: Rows, size: int, overlap: int) -> Iter
         band[-done:], weight_down[-done:] = 0, 0
 
 
+def passes(height: int, width: int, size: int, overlap: int) -> int:
+    """How often `tiled_logits` asks the network."""
+    tiles = tile_grid(height, width, size, size - overlap, "shift")
+    return len(tiles.tops) * -(-len(tiles.lefts) // _batch(tiles))
+
+
+def _batch(tiles: Tiles) -> int:
+    """How many tiles the network sees at once."""
+    return min(len(tiles.lefts), max(1, BATCH_PIXELS // tiles.size**2))
+
+
 def _row(forward: Forward, image: Rows, tiles: Tiles, top: int) -> Iterator[np.ndarray]:
     """The logits of the tiles that begin in one row, from left to right."""
     rows = image[top : top + tiles.size]
-    batch = min(len(tiles.lefts), max(1, BATCH_PIXELS // tiles.size**2))
+    batch = _batch(tiles)
     for first in range(0, len(tiles.lefts), batch):
         lefts = tiles.lefts[first : first + batch]
         pictures = np.zeros((batch, tiles.size, tiles.size, 3), np.uint8)  # all of one shape: compiled once
