@@ -122,8 +122,8 @@ def _fork(run: Run) -> None:
 def _fork_it(run: Run, epoch: int) -> None:
     with _said():
         fields: dict[str, Any] = {"start_from": f"{run_name(run)}@{epoch}"}
-        if (split := run.path / "split.json").is_file():  # what these weights have seen must not be validated on
-            fields["split_file"] = str(split)
+        if run.split.is_file():  # what these weights have seen must not be validated on
+            fields["split_file"] = str(run.split)
         recipe = run.recipe_now.model_copy(update=fields)
         begin_form_with(recipe, f"From epoch {epoch} of the run {run.id}, with its weights")
         show_part(NEW)

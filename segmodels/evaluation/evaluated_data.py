@@ -8,10 +8,7 @@ from typing import Any
 from segmodels.data.datasets import data_name, is_folder
 from segmodels.errors import UserError
 from segmodels.recipe import Recipe
-from segmodels.training.runs import owner
-
-#: How the data was split for the training: in a run, and beside a checkpoint that was made here of some.
-SPLIT = "split.json"
+from segmodels.training.runs import SPLIT, owner
 
 
 def kept_split(checkpoint: Path) -> Path:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from segmodels.errors import UserError
-from segmodels.evaluation.evaluated_data import SPLIT, kept_split
+from segmodels.evaluation.evaluated_data import kept_split
 from segmodels.files import replacing, user_path, whole, write_json, write_text
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, Spec, read_spec
@@ -28,7 +28,7 @@ from segmodels.hub.lineage import (
 )
 from segmodels.hub.weights_file import check_weights_file
 from segmodels.training.reporter import Reporter
-from segmodels.training.runs import find_checkpoint, owner
+from segmodels.training.runs import SPLIT, find_checkpoint, owner
 
 
 def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter | None = None) -> Path:

@@ -44,6 +44,8 @@ STATUS_TYPES: dict[str, type | tuple[type, ...]] = {
 }
 #: Numbers in `status.json` are below this, and not negative; up to here a float has every whole one.
 LARGEST = 2**53
+#: How the data was split for the training: in a run, and beside a checkpoint that was made here of some.
+SPLIT = "split.json"
 #: States from which `resume` continues.
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
 
@@ -75,6 +77,11 @@ class Run:
     def last(self) -> Path:
         """The state to resume from."""
         return self.path / "last"
+
+    @property
+    def split(self) -> Path:
+        """The file that says which picture is in which split, once the training has begun."""
+        return self.path / SPLIT
 
     def snapshot(self, epoch: int) -> Path:
         """The checkpoint directory of an epoch whose weights are kept."""

@@ -177,7 +177,7 @@ class Trainer:
 
     def _load_data(self) -> None:
         self.update(phase="preparing the data")
-        dataset = in_kept_split(self.recipe, self.run.path / "split.json")
+        dataset = in_kept_split(self.recipe, self.run.split)
         self.labels = dataset.classes
         self.validation = validation_set(self.recipe, dataset, self._progress)
         learned = self._training_set(dataset)

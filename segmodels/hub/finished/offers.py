@@ -265,7 +265,7 @@ def _made(folder: Path, offer: Offer, recipe: Recipe, path: str | Path | None, t
     (folder / RECORD).unlink(missing_ok=True)
     run = make_run(recipe, path)
     try:
-        in_kept_split(recipe, run.path / "split.json")
+        in_kept_split(recipe, run.split)
         if (folder / "history.csv").is_file():
             with replacing(run.path / "metrics.csv") as part:
                 shutil.copyfile(folder / "history.csv", part)

@@ -118,7 +118,7 @@ def queue_finished(run: Run, reporter: Reporter) -> None:
             reporter.note(f"not sent to {repository}: {reason}")
             return
         recipe = run.recipe
-        dataset = recipe.model_copy(update={"split_file": str(run.path / "split.json")}).dataset()
+        dataset = recipe.model_copy(update={"split_file": str(run.split)}).dataset()
         best = read_json(whole(run.best) / "metrics.json")
         if content(recipe, dataset)["train"] != best["data_fingerprint"]:
             reporter.note(f"not sent to {repository}: the data was changed while it was trained on")
