@@ -1,9 +1,10 @@
-"""The verbs of trained models: `speed`, `export`, `release`, `average` and `import`."""
+"""The verbs of trained models: `speed`, `export`, `release`, `average`, `ensemble` and `import`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from segmodels.cli_predict import add_tta
@@ -13,7 +14,7 @@ from segmodels.terminal import Terminal, table
 
 
 def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
-    """Add `speed`, `export`, `release`, `average` and `import`; `add(group, name, verb, text)` makes one."""
+    """Add these verbs; `add(group, name, verb, text)` makes one."""
     speed = add(verbs, "speed", _speed, "what a model costs to use here: time a picture, memory and disk")
     speed.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
 
@@ -29,7 +30,10 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     released = add(verbs, "release", _release, "a model to give away: small, measured on the test split, with its card")
     released.add_argument("model", metavar="MODEL", help="a checkpoint directory, a run, or hf://owner/name@revision")
     released.add_argument("--out", required=True, metavar="DIR", help="the folder that is written")
-    released.add_argument("--whole", action="store_true", help="keep the weights as they are, not in half the bytes")
+    released.add_argument(
+        "--bits", type=int, choices=(8, 16, 32), default=16, help="of the weights' numbers: a quarter, half or all of "
+        "the bytes (default: 16)",
+    )  # fmt: skip
     released.add_argument(
         "--size", type=int, metavar="S", help="side at which it is to see pictures (default: its own)"
     )
@@ -40,6 +44,12 @@ def add_verbs(add: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     mean = add(verbs, "average", _average, "the mean of the weights of several checkpoints of one network")
     mean.add_argument("models", metavar="MODEL", nargs="+", help="a run, RUN@EPOCH, a checkpoint directory, or hf://…")
     mean.add_argument("--out", required=True, metavar="DIR", help="the folder that is written")
+
+    joined = add(verbs, "ensemble", _ensemble, "several models as one, whose answer is the mean of theirs")
+    joined.add_argument(
+        "models", metavar="MODEL", nargs="+", help="a run, RUN@EPOCH, a checkpoint directory, or hf://…"
+    )
+    joined.add_argument("--out", required=True, metavar="DIR", help="the folder that is written")
 
     imported = add(verbs, "import", _import, "a model that Keras 3 saved, without running anything that is in it")
     imported.add_argument("source", metavar="SOURCE", help="a .keras file, a folder with its parts, or hf://owner/name")
@@ -100,7 +110,7 @@ def _release(parsed: argparse.Namespace) -> tuple[Any, str]:
         path = release(
             parsed.model,
             parsed.out,
-            half=not parsed.whole,
+            bits=parsed.bits,
             size=parsed.size,
             tta=parsed.tta,
             split=parsed.split,
@@ -119,13 +129,23 @@ def _release(parsed: argparse.Namespace) -> tuple[Any, str]:
 def _average(parsed: argparse.Namespace) -> tuple[Any, str]:
     from segmodels.hub.average import average
 
+    return _of_several(parsed, average, "the mean of {} checkpoints")
+
+
+def _ensemble(parsed: argparse.Namespace) -> tuple[Any, str]:
+    from segmodels.hub.ensemble import ensemble
+
+    return _of_several(parsed, ensemble, "{} models together")
+
+
+def _of_several(parsed: argparse.Namespace, make: Callable[..., Path], what: str) -> tuple[Any, str]:
     terminal = Terminal()
     try:
-        path = average(parsed.models, parsed.out, reporter=terminal)
+        path = make(parsed.models, parsed.out, reporter=terminal)
     finally:
         terminal.close()
     following = f"python -m segmodels evaluate {path} --split validation"
-    text = f"{path}: the mean of {len(parsed.models)} checkpoints\nnext: {following}"
+    text = f"{path}: {what.format(len(parsed.models))}\nnext: {following}"
     return {"path": str(path), "models": parsed.models}, text
 
 

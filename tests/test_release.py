@@ -16,10 +16,11 @@ from segmodels.data.datasets import open_dataset
 from segmodels.errors import UserError
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.files import read_json
+from segmodels.hub import smaller
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, load_checkpoint, read_spec
-from segmodels.hub.half import write_half
 from segmodels.hub.lineage import mean_before
 from segmodels.hub.release import release
+from segmodels.hub.smaller import write_smaller
 from segmodels.training.runs import Run
 
 
@@ -68,11 +69,56 @@ def test_a_release_may_see_pictures_at_another_size(tiny_run: Run, home: Path, t
 
 def test_half_weights_are_read_as_any_others(tiny_run: Run, tmp_path: Path) -> None:
     half = Path(shutil.copytree(tiny_run.best, tmp_path / "half"))
-    write_half(tiny_run.best / WEIGHTS, half / WEIGHTS)
+    write_smaller(tiny_run.best / WEIGHTS, half / WEIGHTS, 16)
     picture = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     first, second = (np.asarray(load_checkpoint(path)[0](picture)) for path in (tiny_run.best, half))
     assert second.dtype == np.float32
     assert 0 < np.abs(first - second).max() < 0.02 * np.abs(first).max()
+
+
+def test_weights_of_eight_bits_are_read_as_any_others(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each number within half a step of its channel, of which the largest has 127."""
+    monkeypatch.setattr(smaller, "FEWEST_OF_EIGHT", 100)
+    small = Path(shutil.copytree(tiny_run.best, tmp_path / "small"))
+    write_smaller(tiny_run.best / WEIGHTS, small / WEIGHTS, 8)
+    before, after = arrays(tiny_run.best / WEIGHTS), arrays(small / WEIGHTS)
+    eight = {name for name, array in after.items() if array.dtype == np.int8}
+    assert {f"scales/{name}" for name in eight} == {name for name in after if name.startswith("scales/")}
+    assert eight == {name for name, array in before.items() if array.ndim == 4 and array.size >= 100}
+    model = load_checkpoint(small)[0]
+    read = {array.shape: np.array(array) for array in model.weights}
+    for name in eight:
+        most = np.abs(before[name]).max(axis=(0, 1, 2))
+        off = np.abs(after[name] * after[f"scales/{name}"] - before[name])
+        assert (off <= most / 254 * 1.001).all()
+        assert np.abs(after[name]).max() == 127
+        if sum(array.shape == before[name].shape for array in before.values()) == 1:
+            np.testing.assert_array_equal(read[before[name].shape], after[name] * after[f"scales/{name}"])
+    picture = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    first, second = (np.asarray(load_checkpoint(path)[0](picture)) for path in (tiny_run.best, small))
+    assert 0 < np.abs(first - second).max() < 0.05 * np.abs(first).max()
+    write_smaller(small / WEIGHTS, tmp_path / "same.h5", 8)
+    assert (tmp_path / "same.h5").read_bytes() == (small / WEIGHTS).read_bytes()
+    with pytest.raises(UserError, match="eight bits already"):
+        write_smaller(small / WEIGHTS, tmp_path / "half.h5", 16)
+
+
+@pytest.mark.parametrize("wrong", ["shape", "nothing to scale"])
+def test_scales_that_fit_nothing_are_refused(
+    wrong: str, tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smaller, "FEWEST_OF_EIGHT", 100)
+    small = Path(shutil.copytree(tiny_run.best, tmp_path / "small"))
+    write_smaller(tiny_run.best / WEIGHTS, small / WEIGHTS, 8)
+    with h5py.File(small / WEIGHTS, "a") as file:
+        name = next(name for name in arrays(small / WEIGHTS) if name.startswith("scales/"))
+        scale = file[name][()]
+        del file[name]
+        file[name if wrong == "shape" else f"{name}0"] = scale[:-1]
+    with pytest.raises(UserError, match=r"is damaged: its scale of '.*' fits no array"):
+        load_checkpoint(small)
 
 
 def test_what_float16_cannot_hold_is_kept(tmp_path: Path) -> None:
@@ -84,7 +130,7 @@ def test_what_float16_cannot_hold_is_kept(tmp_path: Path) -> None:
         for name, array in values.items():
             file["layer/" + name] = array
         file["layer"].attrs["name"] = "layer"
-    write_half(tmp_path / "a.h5", tmp_path / "b.h5")
+    write_smaller(tmp_path / "a.h5", tmp_path / "b.h5", 16)
     found = arrays(tmp_path / "b.h5")
     assert {name.removeprefix("layer/"): str(array.dtype) for name, array in found.items()} == {
         "large": "float32", "tiny": "float32", "usual": "float16", "bias": "float32", "count": "int64",
@@ -99,7 +145,7 @@ def test_the_commands_of_what_it_began_with_stand_first(tiny_run: Run, home: Pat
         shutil.copytree(before / "best", run / "start")
         recipe = read_json(run / "recipe.json")
         (run / "recipe.json").write_text(json.dumps({**recipe, "start_from": str(before)}))
-    assert main(["release", "third", "--out", str(tmp_path / "out"), "--whole"]) == 0
+    assert main(["release", "third", "--out", str(tmp_path / "out"), "--bits", "32"]) == 0
     lines = (tmp_path / "out" / "README.md").read_text().split("To train it again:")[1].splitlines()
     first, second, third = (line for line in lines if line.startswith("python -m segmodels train"))
     assert "--start-from" not in first
@@ -119,7 +165,7 @@ def test_a_folder_with_something_else_is_left_alone(tiny_run: Run, home: Path, t
     with pytest.raises(UserError, match="is no checkpoint directory: name a new folder"):
         release(tiny_run.path, tmp_path / "mine")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
-    first = release(tiny_run.path, tmp_path / "again", half=False)
+    first = release(tiny_run.path, tmp_path / "again", bits=32)
     before = (first / "metrics.json").stat().st_mtime_ns
     with pytest.raises(UserError):
         release(tiny_run.path, tmp_path / "again", split="nowhere")
@@ -132,7 +178,7 @@ def test_a_release_is_measured_as_its_run_was_split(tiny_run: Run, home: Path, t
     run = Run(shutil.copytree(tiny_run.path, home / "runs" / "split"))
     samples = {split: [each.id for each in open_dataset("toy-pets").samples(split)] for split in SPLITS}
     (run.path / "split.json").write_text(json.dumps({"splits": {**samples, "test": samples["test"][:3]}}))
-    out = release(run.path, tmp_path / "out", half=False)
+    out = release(run.path, tmp_path / "out", bits=32)
     assert read_json(out / "metrics.json")["test"]["images"] == 3
     assert "On the test split of Toy pets (3 pictures)" in (out / "README.md").read_text()
 

@@ -21,7 +21,7 @@ from segmodels.files import read_json, write_json
 from segmodels.hub.card import card
 from segmodels.hub.checkpoint import WEIGHTS, load_checkpoint, read_spec, write_checkpoint
 from segmodels.hub.finished.fingerprint import fingerprint
-from segmodels.hub.lineage import MOST_TEACHERS, teachers_of
+from segmodels.hub.lineage import MOST_OTHERS, TEACHERS, others_of
 from segmodels.recipe import Recipe
 from segmodels.training.estimate import estimate
 from segmodels.training.losses import cross_entropy
@@ -230,7 +230,7 @@ def test_the_card_says_how_it_was_taught(tiny_run: Run, stubborn: Path, home: Pa
     ids=str,
 )  # fmt: skip
 def test_a_strangers_word_on_teachers_is_left_out(told: Any, tiny_run: Run) -> None:
-    assert teachers_of({"teachers": told}) == []
+    assert others_of({"teachers": told}, TEACHERS) == []
     text = card(read_spec(tiny_run.best), {"teachers": told}, [])
     assert "arXiv:1503.02531" not in text
     assert "--teachers" not in text
@@ -239,7 +239,7 @@ def test_a_strangers_word_on_teachers_is_left_out(told: Any, tiny_run: Run) -> N
 def test_a_strangers_teacher_is_a_name_and_no_more(tiny_run: Run) -> None:
     name = "x`\n```\n<script>alert(1)</script>; rm -rf /"
     told = [{"name": name, "recipes": [tiny_run.recipe.model_dump(mode="json"), {"data": name}]}] * 20
-    assert len(teachers_of({"teachers": told})) == MOST_TEACHERS
+    assert len(others_of({"teachers": told}, TEACHERS)) == MOST_OTHERS
     text = card(read_spec(tiny_run.best), {"teachers": told, "teacher_weight": "`1`"}, [])
     assert text.count("\n```") % 2 == 0
     assert not re.search(r"^<script|^rm |; rm -rf /$", re.sub(r"'[^'\n]*'|`[^`\n]*`", "", text), re.MULTILINE)

@@ -21,7 +21,7 @@ from segmodels.data.images import encoded, fitted, resize_image, rgb
 from segmodels.data.opened import Opened
 from segmodels.errors import UserError
 from segmodels.files import read_json, whole
-from segmodels.hub.checkpoint import InputSpec, Spec, read_spec
+from segmodels.hub.checkpoint import ArchitectureSpec, InputSpec, read_spec
 from segmodels.hub.contents import PREVIEW, most_bytes
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.models.backbones import BACKBONES
@@ -115,7 +115,7 @@ def _read(folder: Path, files: tuple[Found, ...]) -> dict[str, Any]:
         return {"problem": str(error)}
     figures = read_metrics(folder)
     return {
-        "network": network_of(spec),
+        "network": network_of(spec.architecture),
         "data": data[:200] if isinstance(data := spec.recipe.get("data"), str) and data.isprintable() else "",
         "labels": spec.labels,
         "mean_iou": figures.whole.get("mean_iou"),
@@ -123,9 +123,11 @@ def _read(folder: Path, files: tuple[Found, ...]) -> dict[str, Any]:
     }
 
 
-def network_of(spec: Spec) -> str:
+def network_of(architecture: ArchitectureSpec) -> str:
     """Architecture and encoder as people call them."""
-    name, backbone = spec.architecture.name, spec.architecture.backbone
+    if architecture.is_ensemble:
+        return " + ".join(map(network_of, architecture.members))
+    name, backbone = architecture.name, architecture.backbone
     title = ARCHITECTURES[name].title if name in ARCHITECTURES else name
     if backbone == "none":
         return title

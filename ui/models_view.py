@@ -18,7 +18,7 @@ from ui.frame import in_place, plain
 from ui.models import usable_models
 from ui.models_actions import model_actions
 from ui.models_export import export_view
-from ui.models_glance import Glance, contract_of, glance, preview, read_metrics
+from ui.models_glance import Glance, contract_of, glance, network_of, preview, read_metrics
 from ui.models_links import MODEL
 from ui.models_list import back, models_list
 from ui.models_parts import date, kind_badge, legend, size, unlinked
@@ -162,8 +162,12 @@ def _more(seen: Glance, spec: Spec) -> None:
     with in_place():
         export_view(seen)
     network = spec.architecture
-    if network.name != IMPORTED:  # what was imported is no architecture that can be built by its name
-        summary_view(network.name, network.backbone, network.classes, spec.input.size, dict(network.options))
+    for number, part in enumerate(network.members if network.is_ensemble else [network]):
+        if part.name != IMPORTED:  # what was imported is no architecture that can be built by its name
+            summary_view(
+                part.name, part.backbone, part.classes, spec.input.size, dict(part.options),
+                name=f"network{number or ''}", label=f"The network: {network_of(part)}",
+            )  # fmt: skip
     with st.expander("Recipe and input contract", icon=":material/receipt_long:"):
         st.caption(contract_of(spec.input))
         st.code(_as_text({"input": spec.input.model_dump(), "recipe": spec.recipe}), language="yaml")

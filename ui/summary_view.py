@@ -15,13 +15,25 @@ from ui.worker_view import Question, worker_view
 
 
 def summary_view(
-    architecture: str, backbone: str, classes: int, image_size: int, options: dict[str, Any], batch_size: int = 1
+    architecture: str,
+    backbone: str,
+    classes: int,
+    image_size: int,
+    options: dict[str, Any],
+    batch_size: int = 1,
+    *,
+    name: str = "network",
+    label: str = "The network",
 ) -> None:
-    """An expander that builds nothing until it is opened."""
+    """An expander that builds nothing until it is opened.
+
+    Args:
+        name: what the keys of its widgets begin with.
+    """
     words = _words(architecture, backbone, classes, image_size, options)
     # Nearly all of the time goes into loading Keras.
-    question = Question("network", "summaries", words, "Building the network in a process of its own", usual=8.0)
-    worker_view(question, partial(_show, batch_size=batch_size), label="The network", icon=":material/schema:")
+    question = Question(name, "summaries", words, "Building the network in a process of its own", usual=8.0)
+    worker_view(question, partial(_show, batch_size=batch_size), label=label, icon=":material/schema:")
 
 
 def _words(architecture: str, backbone: str, classes: int, image_size: int, options: dict[str, Any]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
         _check_alike(spec, specs[-1], str(model), str(models[-1]))
     check_target(target)
     before = trainings_before(sources[-1])
-    metrics: dict[str, Any] = {AVERAGED: [_label(source) for source in sources], TRAININGS: before}
+    metrics: dict[str, Any] = {AVERAGED: [label_of(source) for source in sources], TRAININGS: before}
     if names := mean_before(sources[-1]):
         metrics[BEGAN_WITH_MEAN] = names
     with replacing(target) as beside:
@@ -91,7 +91,7 @@ def _check_alike(spec: Spec, last: Spec, name: str, other: str) -> None:
         raise UserError(f"{name} sees {spec.input.mode} and {other} {last.input.mode}: average models of one kind")
 
 
-def _label(source: Path) -> str:
+def label_of(source: Path) -> str:
     """The run and the epoch of a checkpoint, or what its folder is called."""
     epoch, name = metrics_of(source).get("epoch"), (owner(source) or source).name
     return f"{name}@{epoch}" if type(epoch) is int else name

@@ -18,9 +18,18 @@ from segmodels.engines import chosen_engine, engine_versions, package_version
 from segmodels.errors import UserError
 from segmodels.files import write_text
 from segmodels.hub.card_metadata import Figures, all_figures, front_matter, licence_id, one_line
-from segmodels.hub.checkpoint import InputSpec, Spec
+from segmodels.hub.checkpoint import ArchitectureSpec, InputSpec, Spec
 from segmodels.hub.contents import PREVIEW
-from segmodels.hub.lineage import AVERAGED, BEGAN_WITH_MEAN, averaged, portable, teachers_of
+from segmodels.hub.lineage import (
+    AVERAGED,
+    BEGAN_WITH_MEAN,
+    MEMBERS,
+    TEACHERS,
+    averaged,
+    others_of,
+    portable,
+    with_teachers,
+)
 from segmodels.hub.names import is_model_name
 from segmodels.models.architectures import ARCHITECTURES
 from segmodels.models.backbones import BACKBONES
@@ -96,7 +105,7 @@ def card(
         "## Training data",
         _training_data(spec, metrics) + _beginning(spec, before),
         "## Recipe",
-        *_recipe(spec, before, metrics),
+        *(_ensemble(metrics) if spec.architecture.is_ensemble else _recipe(spec, before, metrics)),
         *_mean_of(metrics),
         *_taught_by(metrics),
         "## Limits",
@@ -114,8 +123,14 @@ def inert(text: object) -> str:
 
 
 def _network(spec: Spec) -> str:
-    row, encoder = ARCHITECTURES.get(spec.architecture.name), spec.architecture.backbone
-    network = row.title if row else inert(spec.architecture.name)
+    return _title(spec.architecture)
+
+
+def _title(architecture: ArchitectureSpec) -> str:
+    if architecture.is_ensemble:
+        return f"Ensemble of {' and '.join(map(_title, architecture.members))}"
+    row, encoder = ARCHITECTURES.get(architecture.name), architecture.backbone
+    network = row.title if row else inert(architecture.name)
     if encoder == "none":
         return network
     return f"{network} on {BACKBONES[encoder].title if encoder in BACKBONES else inert(encoder)}"
@@ -227,20 +242,17 @@ def _beginning(spec: Spec, before: Sequence[Mapping[str, Any]]) -> str:
 
 def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
     """The table of its fields and the commands of all trainings; of a mean the last one needs a name, too."""
-    recipe = {**spec.recipe, "weights": before[0].get("weights")} if before else spec.recipe  # those of the first one
+    own = with_teachers(spec.recipe, metrics)
+    recipe = {**own, "weights": before[0].get("weights")} if before else own  # those of the first one
     told = {key: recipe[key] for key in KEY_FIELDS if recipe.get(key) not in (None, {}, [])}
     rows = [(key.replace("_", " "), inert(_shown(value))) for key, value in told.items()]
     found = [_table(("field", "value"), rows)] if rows else ["It is not known."]
     names = [f"training-{number}" for number in range(1, len(before) + 1)]
     starts = [{}, *({"start_from": name} for name in names)]
-    trainings = [{**recipe, **start} for recipe, start in zip([*before, spec.recipe], starts, strict=True)]
+    trainings = [{**recipe, **start} for recipe, start in zip([*before, own], starts, strict=True)]
     commands = [_command(recipe) for recipe in trainings]
     if all(commands):
         last = f" --run-dir training-{len(commands)}" if averaged(metrics) else ""
-        if teachers := ",".join(one_line(name) for name, _ in teachers_of(metrics)):
-            last = (
-                f" --teachers {shlex.quote(teachers)} --teacher-weight {_number(metrics.get('teacher_weight'))}{last}"
-            )
         ends = [*(f" --run-dir {name}" for name in names), last]
         lines = [f"{command}{end}" for command, end in zip(commands, ends, strict=True)]
         found += ["To train it again:", _fenced("\n".join(lines), "bash")]
@@ -260,7 +272,7 @@ def _mean_of(metrics: Mapping[str, Any]) -> list[str]:
 
 def _taught_by(metrics: Mapping[str, Any]) -> list[str]:
     """What the last training learned from beside the masks, and how that was trained."""
-    teachers = teachers_of(metrics)
+    teachers = others_of(metrics, TEACHERS)
     if not teachers:
         return []
     names = ", ".join(inert(name) for name, _ in teachers)
@@ -268,8 +280,29 @@ def _taught_by(metrics: Mapping[str, Any]) -> list[str]:
         f"Beside the masks the last training learned from the mean answer of {names} to the same pictures "
         "(distillation, Hinton et al. 2015, arXiv:1503.02531)."
     ]
-    lines = dict.fromkeys(line for name, recipes in teachers for line in _trained_so(name, recipes))
+    lines = _trained_before(teachers)
     return [*told, "Before it:", _fenced("\n".join(lines), "bash")] if lines else told
+
+
+def _ensemble(metrics: Mapping[str, Any]) -> list[str]:
+    """Of which models an ensemble is, and the commands that make it again."""
+    members = others_of(metrics, MEMBERS)
+    if not members:
+        return ["It is not known."]
+    names = [one_line(name).partition("@")[0] for name, _ in members]
+    joined = f"python -m segmodels ensemble {' '.join(map(shlex.quote, names))} --out ensemble"
+    lines = [*_trained_before(members), joined]
+    return [
+        f"Its answer is the mean of the probabilities of {len(members)} networks that were trained apart "
+        f"(Lakshminarayanan et al. 2017, arXiv:1612.01474): {', '.join(inert(name) for name, _ in members)}. To train "
+        "it again:",
+        _fenced("\n".join(lines), "bash"),
+    ]
+
+
+def _trained_before(models: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[str]:
+    """The commands of the trainings that led to some models, each once."""
+    return list(dict.fromkeys(line for name, recipes in models for line in _trained_so(name, recipes)))
 
 
 def _trained_so(name: str, recipes: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -291,9 +324,10 @@ def _trained_so(name: str, recipes: Sequence[Mapping[str, Any]]) -> list[str]:
 def _command(recipe: Mapping[str, Any]) -> str | None:
     """The command line of a recipe, without the paths of the machine that it ran on; None where it is of another
     version."""
-    fields = {key: value for key, value in recipe.items() if key not in ("root", "split_file", "start_from")}
     # A recipe makes whole paths of what is there by chance; here they are only names.
-    named = {key: _portable(recipe[key]) for key in ("split_file", "start_from") if isinstance(recipe.get(key), str)}
+    names = ("split_file", "start_from", "teachers", "teacher_weight")
+    fields = {key: value for key, value in recipe.items() if key not in ("root", *names)}
+    named = {key: _portable(recipe[key]) for key in names if isinstance(recipe.get(key), str)}
     try:
         fields["data"] = portable_name(str(recipe.get("data", "unknown")))
         if isinstance(fields.get("weights"), str):
@@ -311,11 +345,6 @@ def _shown(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value))
     return _portable(value)
-
-
-def _number(value: Any) -> str:
-    """A number as a command line takes it."""
-    return f"{value:g}" if isinstance(value, (int, float)) else "0.5"
 
 
 def _portable(value: Any) -> Any:

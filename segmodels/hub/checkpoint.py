@@ -27,7 +27,8 @@ from pydantic import (
 from segmodels.data.dataset import ClassLabel
 from segmodels.errors import UserError, explain
 from segmodels.files import read_json, whole, write_text
-from segmodels.models.architectures import IMPORTED, checked_options, network_name
+from segmodels.hub.smaller import widened
+from segmodels.models.architectures import ARCHITECTURES, ENSEMBLE, IMPORTED, checked_options, network_name
 from segmodels.prediction.views import views_text
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ WEIGHTS = "model.weights.h5"
 FORMAT = 1
 #: The side in pixels at which a model may see pictures.
 SMALLEST, LARGEST = 32, 2048
+#: Networks of an ensemble.
+MOST_MEMBERS = 8
 
 
 class _Part(BaseModel):
@@ -54,9 +57,33 @@ class ArchitectureSpec(_Part):
 
     @property
     def described(self) -> str:
-        """In words: "unet on mobilenetv2", "unet, width=30"."""
+        """In words: "unet on mobilenetv2", "unet, width=30"; of an ensemble those of its networks."""
+        if self.is_ensemble:
+            return f"ensemble ({'; '.join(member.described for member in self.members)})"
         options = [f"{key}={value}" for key, value in self.options.items()]
         return ", ".join([network_name(self.name, self.backbone), *options])
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it is several networks together."""
+        return (self.name, self.backbone) == (ENSEMBLE, "none")
+
+    @property
+    def members(self) -> list[ArchitectureSpec]:
+        """The networks of an ensemble; `UserError` where they are none."""
+        told = self.options.get("members")
+        try:
+            if not isinstance(told, list) or not 2 <= len(told) <= MOST_MEMBERS:
+                raise UserError(f"an ensemble needs 2 to {MOST_MEMBERS} members")
+            found = [ArchitectureSpec(**{**each, "classes": self.classes}) for each in told]
+        except (TypeError, ValidationError):
+            raise UserError("an ensemble whose members are no networks: get a sound copy of it") from None
+        for member in found:
+            if member.name not in ARCHITECTURES:
+                raise UserError(
+                    f"an ensemble with a member {member.name[:40]!r}: it may have {', '.join(ARCHITECTURES)}"
+                )
+        return found
 
 
 class ClassSpec(_Part):
@@ -135,6 +162,11 @@ def read_spec(folder: str | Path) -> Spec:
         spec = Spec(**document)
     except ValidationError as error:
         raise explain(error, f"{folder / SPEC}: field", Spec) from None
+    if spec.architecture.is_ensemble:
+        try:
+            spec.architecture.members  # noqa: B018 - whoever uses the spec may rely on them
+        except UserError as error:
+            raise UserError(f"{folder / SPEC}: {error}") from None
     if len(spec.classes) != spec.architecture.classes:
         raise UserError(
             f"{folder / SPEC} names {len(spec.classes)} classes, but its network has {spec.architecture.classes}"
@@ -188,6 +220,11 @@ def build_spec(spec: Spec, held: float = math.inf) -> keras.Model:
         from segmodels.hub.keras_file.network import build_keras, keras_options
 
         return build_keras(keras_options(network.options), network.classes, spec.input.size, held)
+    if network.is_ensemble:
+        from segmodels.models.ensemble import join
+
+        parts = [spec.model_copy(update={"architecture": member}) for member in network.members]
+        return join([build_spec(part, held) for part in parts])
     from segmodels.models.build import build
 
     # Only the architecture's own keywords: a strange spec must not reach the other arguments of `build`.
@@ -220,8 +257,10 @@ def read_weights(model: keras.Model, path: Path, shapes: Mapping[str, tuple[int,
             should fit.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what it then raises an error about
-            model.load_weights(str(path))
+        with warnings.catch_warnings(action="ignore"), widened(path, shapes) as read:  # of what it then raises about
+            model.load_weights(str(read))
+    except UserError:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is damaged or does not fit {what} ({reason})") from None

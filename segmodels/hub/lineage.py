@@ -14,13 +14,15 @@ from segmodels.hub.names import is_model_name, parse_model
 from segmodels.hub.pulled import find_pulled
 from segmodels.training.runs import Run, find_checkpoint, owner
 
-#: Trainings before the last one that are told of, checkpoints of a mean, and teachers.
-MOST_BEFORE, MOST_AVERAGED, MOST_TEACHERS = 5, 100, 8
+#: Trainings before the last one that are told of, checkpoints of a mean, and teachers or members.
+MOST_BEFORE, MOST_AVERAGED, MOST_OTHERS = 5, 100, 8
 #: Entries of `metrics.json`: the recipes of the trainings before, the first one first; what the
 #: weights are the mean of, or those that the training began with.
 TRAININGS, AVERAGED, BEGAN_WITH_MEAN = "trainings", "averaged", "began_with_mean"
 #: And what its last training learned from beside the masks; the folder of a run that has them is called so, too.
 TEACHERS = "teachers"
+#: And the models that it is an ensemble of.
+MEMBERS = "members"
 #: Beside a teacher in a run: the recipes of the trainings that led to it, the first one first.
 LED_TO = "recipes.json"
 
@@ -64,14 +66,29 @@ def taught_by(run: Run) -> dict[str, Any]:
     return {TEACHERS: told, "teacher_weight": recipe.teacher_weight}
 
 
-def teachers_of(metrics: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The name and the recipes of each teacher, by a `metrics.json`; empty where there was none."""
-    told = metrics.get(TEACHERS)
+def recipes_of(checkpoint: Path) -> list[dict[str, Any]]:
+    """The recipes of all trainings that led to a checkpoint, its own last."""
+    return [*trainings_before(checkpoint), with_teachers(read_spec(checkpoint).recipe, metrics_of(checkpoint))]
+
+
+def with_teachers(recipe: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe of a spec, which names no other checkpoint, with the names of its teachers as a command has them."""
+    if not (teachers := others_of(metrics, TEACHERS)):
+        return dict(recipe)
+    weight = metrics.get("teacher_weight")
+    told = f"{weight:g}" if isinstance(weight, (int, float)) else "0.5"
+    return {**recipe, "teachers": ",".join(" ".join(name.split()) for name, _ in teachers), "teacher_weight": told}
+
+
+def others_of(metrics: Mapping[str, Any], key: str) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The name and the recipes of each of the `TEACHERS` or `MEMBERS`, by a `metrics.json`; empty where there are
+    none."""
+    told = metrics.get(key)
     if not isinstance(told, list) or not all(isinstance(each, dict) for each in told):
         return []
     return [
         (each["name"], each["recipes"][: MOST_BEFORE + 1])
-        for each in told[:MOST_TEACHERS]
+        for each in told[:MOST_OTHERS]
         if isinstance(each.get("name"), str)
         and isinstance(each.get("recipes"), list)
         and all(isinstance(recipe, dict) for recipe in each["recipes"])

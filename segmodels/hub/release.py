@@ -11,9 +11,9 @@ from segmodels.files import replacing, user_path, write_json, write_text
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import LARGEST, SMALLEST, SPEC, WEIGHTS, Spec, read_spec
 from segmodels.hub.contents import PREVIEW, check_contents, check_target, contents_of
-from segmodels.hub.half import write_half
 from segmodels.hub.lineage import BEGAN_WITH_MEAN, TRAININGS, mean_before, metrics_of, trainings_before
 from segmodels.hub.previews import draw_previews
+from segmodels.hub.smaller import Bits, write_smaller
 from segmodels.prediction.views import views_text
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import find_checkpoint
@@ -31,7 +31,7 @@ def release(
     model: str | Path,
     out: str | Path,
     *,
-    half: bool = True,
+    bits: Bits = 16,
     size: int | None = None,
     tta: str | None = None,
     split: str = "test",
@@ -45,7 +45,8 @@ def release(
     Args:
         model: a run or its id, a checkpoint directory, or `hf://owner/name@revision`.
         out: the folder.
-        half: keep the kernels in float16, which halves the size; the figures are then those of such weights.
+        bits: of the numbers of kernels: 32 as they are, 16 for half the size, 8 for a quarter. The figures are those of
+            such weights.
         size: side at which it is to see pictures, in place of the one that it was trained at. Where augmentation
             enlarges what is in a picture, as zooming does, a larger one than that of training is often better (Touvron
             et al. 2019, arXiv:1906.06423): try it on the validation split.
@@ -80,8 +81,8 @@ def release(
         for path in contents_of(source):
             if PREVIEW.fullmatch(path):
                 continue  # they show other weights, and are drawn anew
-            if path == WEIGHTS and half:
-                write_half(source / path, beside / path)
+            if path == WEIGHTS:
+                write_smaller(source / path, beside / path, bits)
             else:
                 shutil.copyfile(source / path, beside / path)
         write_text(beside / SPEC, spec.model_dump_json(indent=2) + "\n")

@@ -280,6 +280,9 @@ NAMED_WEIGHTS = ("none", "imagenet", *PUBLISHED)
 #: table, for it cannot be built anew.
 IMPORTED = "keras"
 
+#: And one that is several networks together, each of them a row.
+ENSEMBLE = "ensemble"
+
 
 def architecture_row(name: str) -> Architecture:
     """The row of an architecture; `UserError` for an unknown name."""

@@ -14,7 +14,7 @@ from segmodels.errors import UserError
 from segmodels.evaluation.evaluated_data import kept_split
 from segmodels.files import read_json, replacing, write_json
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, read_spec
-from segmodels.hub.lineage import LED_TO, TEACHERS, trainings_before
+from segmodels.hub.lineage import LED_TO, TEACHERS, recipes_of
 from segmodels.hub.linked import link_checkpoint
 from segmodels.hub.names import is_model_name
 from segmodels.recipe import Recipe
@@ -52,8 +52,7 @@ def kept_teachers(run: Run) -> list[Path]:
             part.mkdir()
             for number, name in enumerate(run.recipe.teachers):
                 checkpoint = find_checkpoint(name)
-                recipes = [*trainings_before(checkpoint), read_spec(checkpoint).recipe]
-                write_json(_kept(name, part / str(number)) / LED_TO, recipes)
+                write_json(_kept(name, part / str(number)) / LED_TO, recipes_of(checkpoint))
     return [folder / str(number) for number in range(len(run.recipe.teachers or ()))]
 
 

@@ -8,6 +8,7 @@ that uses it lies beside it.
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from typing import Literal
 from segmodels.engines import chosen_engine
 from segmodels.errors import UserError, choose
 from segmodels.files import replacing, user_path, whole
-from segmodels.hub.checkpoint import LARGEST, SMALLEST, Spec, read_spec
+from segmodels.hub.checkpoint import LARGEST, SMALLEST, ArchitectureSpec, Spec, read_spec
 from segmodels.hub.export.about import about, contract_at
 from segmodels.hub.export.agreement import check, compare
 from segmodels.hub.export.format import Exported, Format, Network
@@ -158,6 +159,10 @@ def _side(row: Format, format: str, spec: Spec, size: int | str | None) -> int |
 def _multiple(spec: Spec) -> int:
     """What the network fills the sides of a picture up to a multiple of."""
     network = spec.architecture
+    return math.lcm(*map(_stride, network.members if network.is_ensemble else [network]))
+
+
+def _stride(network: ArchitectureSpec) -> int:
     if network.name not in ARCHITECTURES:
         return 1
     options = checked_options(network.name, network.backbone, network.options)

@@ -47,7 +47,7 @@ def compare(forward: Forward, network: Network, pictures: Pictures, reporter: Re
     from segmodels.models.unpooling import Unpooling
     from segmodels.prediction.engines.keras_engine import compiled
 
-    unpools = any(isinstance(layer, Unpooling) for layer in network.model.layers)
+    unpools = any(isinstance(layer, Unpooling) for layer in network.model._flatten_layers())
     expects = compiled(network.model)
     farthest, nearly, same, pixels, count = [0.0], [0.0], 0, 0, 0
     for picture in pictures:
