@@ -224,3 +224,15 @@ def test_who_is_told_may_end_it(tiny_run: Run, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         predictor(picture(60, 60), tta="flips,turns", told=told)
+
+
+def test_a_picture_of_any_size_goes_on_as_its_mirror_image(tiny_run: Run, tmp_path: Path) -> None:
+    """Where the network would fill its sides up with black."""
+    predictor = Predictor(as_tiles(tiny_run, tmp_path / "tiles"), engine="keras")
+    multiple = predictor.spec.architecture.multiple
+    assert multiple == 4, "a U-Net that goes down twice"
+    for height, width in ((33, 46), (40, 48), (1, 9), (5, 98)):
+        image = picture(height, width)
+        filled = np.pad(image, ((0, -height % 4), (0, -width % 4), (0, 0)), mode="reflect")
+        expected = np.asarray(predictor.model(filled[None], training=False))[0, :height, :width]
+        np.testing.assert_allclose(predictor(image).logits, expected, atol=1e-5)

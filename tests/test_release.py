@@ -17,6 +17,7 @@ from segmodels.errors import UserError
 from segmodels.evaluation.evaluate import evaluate
 from segmodels.files import read_json
 from segmodels.hub import smaller
+from segmodels.hub.average import average
 from segmodels.hub.checkpoint import SPEC, WEIGHTS, load_checkpoint, read_spec
 from segmodels.hub.lineage import mean_before
 from segmodels.hub.release import release
@@ -101,6 +102,9 @@ def test_weights_of_eight_bits_are_read_as_any_others(
     assert 0 < np.abs(first - second).max() < 0.05 * np.abs(first).max()
     write_smaller(small / WEIGHTS, tmp_path / "same.h5", 8)
     assert (tmp_path / "same.h5").read_bytes() == (small / WEIGHTS).read_bytes()
+    with pytest.raises(UserError, match="is of eight bits: average what it was made of"):
+        average([small, tiny_run.path], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
     with pytest.raises(UserError, match="eight bits already"):
         write_smaller(small / WEIGHTS, tmp_path / "half.h5", 16)
 

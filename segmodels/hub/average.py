@@ -26,6 +26,7 @@ from segmodels.hub.lineage import (
     metrics_of,
     trainings_before,
 )
+from segmodels.hub.smaller import SCALES
 from segmodels.hub.weights_file import check_weights_file
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import SPLIT, find_checkpoint, owner
@@ -109,6 +110,8 @@ def _write_mean(files: Sequence[Path], target: Path, reporter: Reporter) -> None
     """Write a file like the last one, with the mean of all: fractions in float32, whole numbers as there."""
     shapes = [check_weights_file(file) for file in files]
     for file, found in zip(files, shapes, strict=True):
+        if any(name.startswith(f"{SCALES}/") for name in found):
+            raise UserError(f"{file} is of eight bits: average what it was made of")
         if found != shapes[-1]:
             raise UserError(f"{file} has other arrays than {files[-1]}: only weights of one network have a mean")
     with ExitStack() as stack:

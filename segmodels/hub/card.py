@@ -90,7 +90,7 @@ def card(
 ) -> str:
     """The card as Markdown with the Hub's front matter; see `write_card`."""
     figures = all_figures(spec, metrics, report)
-    title = f"{_network(spec)}, trained on {_data(spec)}"
+    title = f"{_network(spec.architecture)}, trained on {_data(spec)}"
     parts = [
         f"# {title}",
         _purpose(spec),
@@ -122,13 +122,9 @@ def inert(text: object) -> str:
     return f"`{one_line(text).replace('`', 'ˋ').replace('|', '¦') or ' '}`"
 
 
-def _network(spec: Spec) -> str:
-    return _title(spec.architecture)
-
-
-def _title(architecture: ArchitectureSpec) -> str:
+def _network(architecture: ArchitectureSpec) -> str:
     if architecture.is_ensemble:
-        return f"Ensemble of {' and '.join(map(_title, architecture.members))}"
+        return f"Ensemble of {' and '.join(map(_network, architecture.members))}"
     row, encoder = ARCHITECTURES.get(architecture.name), architecture.backbone
     network = row.title if row else inert(architecture.name)
     if encoder == "none":
@@ -289,7 +285,10 @@ def _ensemble(metrics: Mapping[str, Any]) -> list[str]:
     members = others_of(metrics, MEMBERS)
     if not members:
         return ["It is not known."]
-    names = [one_line(name).partition("@")[0] for name, _ in members]
+    names = [one_line(name) for name, _ in members]
+    runs = [name.partition("@")[0] for name in names]
+    if len(set(runs)) == len(runs):
+        names = runs  # each by its best epoch
     joined = f"python -m segmodels ensemble {' '.join(map(shlex.quote, names))} --out ensemble"
     lines = [*_trained_before(members), joined]
     return [

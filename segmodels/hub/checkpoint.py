@@ -64,6 +64,15 @@ class ArchitectureSpec(_Part):
         return ", ".join([network_name(self.name, self.backbone), *options])
 
     @property
+    def multiple(self) -> int:
+        """What the network fills the sides of a picture up to a multiple of, in pixels; 1 where that is not known."""
+        if self.is_ensemble:
+            return math.lcm(*(member.multiple for member in self.members))
+        if self.name not in ARCHITECTURES:
+            return 1
+        return ARCHITECTURES[self.name].stride(checked_options(self.name, self.backbone, self.options))
+
+    @property
     def is_ensemble(self) -> bool:
         """Whether it is several networks together."""
         return (self.name, self.backbone) == (ENSEMBLE, "none")

@@ -121,7 +121,10 @@ class Predictor:
         overlap = min(self.spec.input.overlap or 0, (side or 0) // 2)
         height, width = image.shape[:2]
         each = 1 if side is None else passes(height, width, side, overlap)
-        forward = averaged(_telling(self.logits, len(views) * each, told), views)
+        network = _telling(self.logits, len(views) * each, told)
+        if self.spec.input.mode == "tiles":
+            network = _filled_up(network, self.spec.architecture.multiple)
+        forward = averaged(network, views)
         if side is not None:
             return Result(image, lambda: tiled_logits(forward, image, side, overlap), self.labels)
         size = self.spec.input.size
@@ -175,6 +178,20 @@ class Predictor:
                 "or remove the file that another engine takes"
             )
         return found
+
+
+def _filled_up(forward: Forward, multiple: int) -> Forward:
+    """A network that fills the sides of a picture up to a multiple of so many pixels would do so with black, which no
+    tile of its training has: here the picture goes on as its mirror image."""
+
+    def seen(images: np.ndarray) -> np.ndarray:
+        height, width = images.shape[1:3]
+        margins = (0, -height % multiple), (0, -width % multiple)
+        if not any(end for _, end in margins):
+            return forward(images)
+        return forward(np.pad(images, ((0, 0), *margins, (0, 0)), mode="reflect"))[:, :height, :width]
+
+    return seen
 
 
 def _telling(forward: Forward, passes: int, told: Told | None) -> Forward:

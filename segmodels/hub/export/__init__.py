@@ -8,7 +8,6 @@ that uses it lies beside it.
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from typing import Literal
 from segmodels.engines import chosen_engine
 from segmodels.errors import UserError, choose
 from segmodels.files import replacing, user_path, whole
-from segmodels.hub.checkpoint import LARGEST, SMALLEST, ArchitectureSpec, Spec, read_spec
+from segmodels.hub.checkpoint import LARGEST, SMALLEST, Spec, read_spec
 from segmodels.hub.export.about import about, contract_at
 from segmodels.hub.export.agreement import check, compare
 from segmodels.hub.export.format import Exported, Format, Network
@@ -28,7 +27,6 @@ from segmodels.hub.export.pictures import calibration_pictures, check_pictures
 from segmodels.hub.export.sample import LITERT, ONNX, SAVED_MODEL, is_sample, sample
 from segmodels.hub.export.saved_model import described_saved_model, open_saved_model, write_saved_model
 from segmodels.hub.onnx_model import PACKAGES
-from segmodels.models.architectures import ARCHITECTURES, checked_options
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import find_checkpoint
 
@@ -146,7 +144,7 @@ def _side(row: Format, format: str, spec: Spec, size: int | str | None) -> int |
         return None
     if isinstance(size, str) or not SMALLEST <= size <= LARGEST:
         raise UserError(f"size {size}: give {SMALLEST} to {LARGEST} pixels" + ("" if row.fixed else f", or {ANY}"))
-    multiple = _multiple(spec)
+    multiple = spec.architecture.multiple
     if size % multiple and size != own:
         near = max(multiple, size // multiple * multiple)
         raise UserError(
@@ -154,19 +152,6 @@ def _side(row: Format, format: str, spec: Spec, size: int | str | None) -> int |
             f"give {near} or {near + multiple}"
         )
     return size
-
-
-def _multiple(spec: Spec) -> int:
-    """What the network fills the sides of a picture up to a multiple of."""
-    network = spec.architecture
-    return math.lcm(*map(_stride, network.members if network.is_ensemble else [network]))
-
-
-def _stride(network: ArchitectureSpec) -> int:
-    if network.name not in ARCHITECTURES:
-        return 1
-    options = checked_options(network.name, network.backbone, network.options)
-    return ARCHITECTURES[network.name].stride(options)
 
 
 def _check_place(row: Format, format: str, out: Path) -> None:

@@ -248,7 +248,7 @@ def _check_same(theirs: Spec, recipe: Recipe, what: str) -> None:
         raise UserError(f"{what}: the recipe in its {SPEC} is none ({error}); refused") from None
     for name in wanted:
         if name not in open_ and wanted[name] != found.get(name):
-            raise UserError(f"{what} was trained with {name} {str(found[name])[:40]}, not {wanted[name]}; refused")
+            raise UserError(f"{what} was trained with {name} {str(found.get(name))[:40]}, not {wanted[name]}; refused")
 
 
 def _network(spec: Spec) -> tuple[Any, ...]:
