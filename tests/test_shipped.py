@@ -42,7 +42,9 @@ def test_just_these_ship() -> None:
 def test_they_are_small_and_whole(name: str) -> None:
     files = contents_of(folder(name))
     assert sum((folder(name) / path).stat().st_size for path in files) <= MOST_BYTES
-    assert {"segmodels.json", "model.weights.h5", "metrics.json", "history.csv", "README.md"} <= set(files)
+    assert {"segmodels.json", "model.weights.h5", "metrics.json", "README.md"} <= set(files)
+    # What is several trainings together has no history of its own.
+    assert ("history.csv" in files) != read_spec(folder(name)).architecture.is_ensemble
     assert any(path.startswith("previews/") for path in files)
 
 
@@ -77,7 +79,7 @@ def test_pets_finds_a_cat_that_it_has_never_seen() -> None:
 def test_nuclei_are_counted_in_slides_that_it_has_never_seen(data_folder: Path) -> None:
     data, predictor = open_dataset("monuseg"), Predictor(folder("nuclei"), engine="keras")
     samples = data.samples("test")
-    found = [predictor(data.read_image(sample)).instances() for sample in samples]
+    found = [predictor(data.read_image(sample), tta="none").instances() for sample in samples]
     truth = [data.read_instances(sample) for sample in samples]
     counts = np.array([[objects.max() for objects in maps] for maps in (found, truth)])
     assert counts[0].sum() == pytest.approx(counts[1].sum(), rel=0.15)
@@ -94,8 +96,9 @@ def test_they_are_as_good_as_they_say(name: str, data_folder: Path) -> None:
     assert report["images"] == said["images"]
     if name == "nuclei":
         assert report["instances"]["aji"] == pytest.approx(said["instances"]["aji"], abs=2e-3)
-        assert report["instances"]["aji"] >= 0.64
-        assert report["instances"]["dice"] >= 0.815
+        assert report["tta"] == "flips,turns"
+        assert report["instances"]["aji"] >= 0.67
+        assert report["instances"]["dice"] >= 0.83
     else:
         assert report["tta"] == "flips"
         assert report["pixel_accuracy"] >= 0.93
