@@ -114,7 +114,8 @@ def export(
         check(found, network, format, int8)
         written = _bytes(path)
         program = program or row.sample_place(path)
-        program.write_text(sample(row.sample, contract, side, out.name), encoding="utf-8")
+        text = sample(row.sample, contract, side, out.name, spec.architecture.multiple)
+        program.write_text(text, encoding="utf-8")
     return Exported(
         model=str(folder),
         format=format,

@@ -77,8 +77,10 @@ logits = network(np.asarray(seen)[None])[0].transpose(2, 0, 1)
 logits = [Image.fromarray(each).resize(picture.size, Image.Resampling.BILINEAR) for each in logits]
 mask = np.argmax(logits, axis=0)
 """
-#: The picture as it is.
-_WHOLE = """mask = network(np.asarray(picture)[None])[0].argmax(-1)
+#: The picture as it is, its sides filled up by reflection to what the network computes in multiples of.
+_WHOLE = """height, width = picture.height, picture.width
+pixels = np.pad(picture, ((0, -height % {multiple}), (0, -width % {multiple}), (0, 0)), "reflect")
+mask = network(pixels[None])[0, :height, :width].argmax(-1)
 """
 #: The picture in tiles, whose middles count the most where they meet.
 _TILES = """height, width, size, step = picture.height, picture.width, {size}, {step}
@@ -96,7 +98,7 @@ Image.fromarray(colours[mask]).save(sys.argv[2])
 """
 
 
-def sample(loads: str, contract: InputSpec, side: int | None, name: str) -> str:
+def sample(loads: str, contract: InputSpec, side: int | None, name: str, multiple: int) -> str:
     """The text of the program.
 
     Args:
@@ -104,6 +106,7 @@ def sample(loads: str, contract: InputSpec, side: int | None, name: str) -> str:
         contract: how the file is to be shown pictures.
         side: of what it takes; None where that is free.
         name: of the file, which lies beside the program.
+        multiple: pixels that the network fills sides up to a multiple of.
     """
     packages, rest = loads.split("\n", 1)
     imports, load = rest.split("\n\n", 1)
@@ -112,7 +115,7 @@ def sample(loads: str, contract: InputSpec, side: int | None, name: str) -> str:
         _HEAD.format(packages=packages, imports=imports)
         + load.format(name=repr(name))
         + _PICTURE
-        + seen.format(size=contract.size, step=contract.size - (contract.overlap or 0))
+        + seen.format(size=contract.size, step=contract.size - (contract.overlap or 0), multiple=multiple)
         + _END
     )
 
