@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,7 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
     told, target = reporter or Reporter(), user_path(out)
     if not 2 <= len(models) <= MOST_AVERAGED:
         raise UserError(f"{len(models)} models have no mean: name 2 to {MOST_AVERAGED}")
-    sources = [whole(find_checkpoint(model, told)) for model in models]
-    specs = [read_spec(source) for source in sources]
-    for model, spec in zip(models, specs, strict=True):
-        _check_alike(spec, specs[-1], str(model), str(models[-1]))
+    sources, specs = of_one_kind(models, _check_alike, told)
     check_target(target)
     before = trainings_before(sources[-1])
     metrics: dict[str, Any] = {AVERAGED: [label_of(source) for source in sources], TRAININGS: before}
@@ -78,6 +75,18 @@ def average(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter
             shutil.copyfile(split, beside / SPLIT)
         write_card(beside, specs[-1], metrics, before=before)
     return target
+
+
+def of_one_kind(
+    models: Sequence[str | Path], check: Callable[[Spec, Spec, str, str], None], reporter: Reporter
+) -> tuple[list[Path], list[Spec]]:
+    """The checkpoint directories of models and their specs, of which `check` refuses what does not go with the last
+    one; it gets both specs, and what both models are called."""
+    sources = [whole(find_checkpoint(model, reporter)) for model in models]
+    specs = [read_spec(source) for source in sources]
+    for model, spec in zip(models, specs, strict=True):
+        check(spec, specs[-1], str(model), str(models[-1]))
+    return sources, specs
 
 
 def _check_alike(spec: Spec, last: Spec, name: str, other: str) -> None:

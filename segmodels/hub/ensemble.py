@@ -8,22 +8,21 @@ from pathlib import Path
 
 from segmodels.errors import UserError
 from segmodels.evaluation.evaluated_data import kept_split
-from segmodels.files import replacing, user_path, whole, write_json
-from segmodels.hub.average import label_of
+from segmodels.files import replacing, user_path, write_json
+from segmodels.hub.average import label_of, of_one_kind
 from segmodels.hub.card import write_card
 from segmodels.hub.checkpoint import (
     MOST_MEMBERS,
     ArchitectureSpec,
     Spec,
     load_checkpoint,
-    read_spec,
     write_checkpoint,
 )
 from segmodels.hub.contents import check_target
 from segmodels.hub.lineage import MEMBERS, recipes_of
 from segmodels.models.architectures import ARCHITECTURES, ENSEMBLE
 from segmodels.training.reporter import Reporter
-from segmodels.training.runs import SPLIT, find_checkpoint
+from segmodels.training.runs import SPLIT
 
 
 def ensemble(models: Sequence[str | Path], out: str | Path, *, reporter: Reporter | None = None) -> Path:
@@ -50,10 +49,7 @@ def ensemble(models: Sequence[str | Path], out: str | Path, *, reporter: Reporte
     told, target = reporter or Reporter(), user_path(out)
     if not 2 <= len(models) <= MOST_MEMBERS:
         raise UserError(f"{len(models)} models are no ensemble: name 2 to {MOST_MEMBERS}")
-    sources = [whole(find_checkpoint(model, told)) for model in models]
-    specs = [read_spec(source) for source in sources]
-    for model, spec in zip(models, specs, strict=True):
-        _check_fits(spec, specs[-1], str(model), str(models[-1]))
+    sources, specs = of_one_kind(models, _check_fits, told)
     check_target(target)
     members = [spec.architecture.model_dump(include={"name", "backbone", "options"}) for spec in specs]
     network = ArchitectureSpec(
