@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from segmodels.hub.lineage import (
     metrics_of,
     trainings_before,
 )
-from segmodels.hub.smaller import SCALES
+from segmodels.hub.smaller import SCALES, copy_weights
 from segmodels.hub.weights_file import check_weights_file
 from segmodels.training.reporter import Reporter
 from segmodels.training.runs import SPLIT, find_checkpoint, owner
@@ -126,20 +127,13 @@ def _write_mean(files: Sequence[Path], target: Path, reporter: Reporter) -> None
     with ExitStack() as stack:
         opened = [stack.enter_context(h5py.File(file, "r")) for file in files]
         written = stack.enter_context(h5py.File(target, "w"))
-        names: list[str] = []
+        done = count(1)
 
-        def copy(read: h5py.Group, made: h5py.Group) -> None:
-            made.attrs.update(read.attrs)
-            for name, item in read.items():
-                if isinstance(item, h5py.Group):
-                    copy(item, made.create_group(name))
-                    continue
-                copied = made.create_dataset(name, data=_mean([file[item.name] for file in opened]))
-                copied.attrs.update(item.attrs)
-                names.append(item.name)
-                reporter.progress(len(names), len(shapes[-1]), "averaging")
+        def mean(name: str, last: np.ndarray) -> np.ndarray:
+            reporter.progress(next(done), len(shapes[-1]), "averaging")
+            return _mean([*(file[name] for file in opened[:-1]), last])
 
-        copy(opened[-1], written)
+        copy_weights(opened[-1], written, mean)
 
 
 def _mean(arrays: Sequence[Any]) -> np.ndarray:

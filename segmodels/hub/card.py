@@ -244,13 +244,8 @@ def _recipe(spec: Spec, before: Sequence[Mapping[str, Any]], metrics: Mapping[st
     rows = [(key.replace("_", " "), inert(_shown(value))) for key, value in told.items()]
     found = [_table(("field", "value"), rows)] if rows else ["It is not known."]
     names = [f"training-{number}" for number in range(1, len(before) + 1)]
-    starts = [{}, *({"start_from": name} for name in names)]
-    trainings = [{**recipe, **start} for recipe, start in zip([*before, own], starts, strict=True)]
-    commands = [_command(recipe) for recipe in trainings]
-    if all(commands):
-        last = f" --run-dir training-{len(commands)}" if averaged(metrics) else ""
-        ends = [*(f" --run-dir {name}" for name in names), last]
-        lines = [f"{command}{end}" for command, end in zip(commands, ends, strict=True)]
+    last = f"training-{len(before) + 1}" if averaged(metrics) else ""
+    if lines := _one_after_the_other([*before, own], [*names, last]):
         found += ["To train it again:", _fenced("\n".join(lines), "bash")]
     return found
 
@@ -310,14 +305,21 @@ def _trained_so(name: str, recipes: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     run = one_line(name).partition("@")[0]
     runs = [*(f"{run}-{number}" for number in range(1, len(recipes))), run]
-    starts: list[dict[str, Any]] = [{}, *({"start_from": begun} for begun in runs)]
-    commands = [
-        _command({**recipe, "weights": recipes[0].get("weights"), **start})
-        for recipe, start in zip(recipes, starts, strict=False)
-    ]
+    return _one_after_the_other(recipes, runs)
+
+
+def _one_after_the_other(recipes: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> list[str]:
+    """The commands of trainings of which each begins with the one before; none where one is not known.
+
+    Args:
+        runs: what each is called, or "" where nothing begins with it.
+    """
+    starts: list[dict[str, Any]] = [{}, *({"start_from": name} for name in runs)]
+    commands = [_command({**recipe, **start}) for recipe, start in zip(recipes, starts, strict=False)]
     if not all(commands):
         return []
-    return [f"{command} --run-dir {shlex.quote(made)}" for command, made in zip(commands, runs, strict=True)]
+    ends = [f" --run-dir {shlex.quote(name)}" if name else "" for name in runs]
+    return [f"{command}{end}" for command, end in zip(commands, ends, strict=False)]
 
 
 def _command(recipe: Mapping[str, Any]) -> str | None:

@@ -61,7 +61,7 @@ def write_smaller(source: Path, target: Path, bits: Bits) -> None:
             written[f"{SCALES}/{name}"] = scale
             return np.round(array / scale).astype(np.int8)
 
-        _copy(read, written, smaller)
+        copy_weights(read, written, smaller)
 
 
 @contextmanager
@@ -90,11 +90,11 @@ def widened(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Path]
             def wide(name: str, array: np.ndarray) -> np.ndarray:
                 return array * np.float32(read[f"{SCALES}/{name}"][()]) if name in scaled else array
 
-            _copy(read, written, wide, leave_out=SCALES)
+            copy_weights(read, written, wide, leave_out=SCALES)
         yield target
 
 
-def _copy(
+def copy_weights(
     read: h5py.Group, written: h5py.Group, change: Callable[[str, np.ndarray], np.ndarray], *, leave_out: str = ""
 ) -> None:
     """Copy groups and arrays with their attributes; `change` makes an array, by its path, what it is to be."""
@@ -103,7 +103,7 @@ def _copy(
         if name == leave_out:
             continue
         if isinstance(item, h5py.Group):
-            _copy(item, written.create_group(name), change)
+            copy_weights(item, written.create_group(name), change)
             continue
         made = written.create_dataset(name, data=change(item.name.lstrip("/"), item[()]))
         made.attrs.update(item.attrs)

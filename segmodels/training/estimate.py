@@ -160,7 +160,7 @@ def _measured(
     _, whole = build_networks(recipe, loader.data, resume=True)  # which leaves its weights random
     averages = Averages(whole, recipe.ema, recipe.accumulation) if recipe.ema else None
     adversary = make_adversary(recipe, classes) if recipe.adversarial_weight else None
-    teachers = Teachers([find_checkpoint(name) for name in recipe.teachers]) if recipe.teachers else None
+    teachers = Teachers([find_checkpoint(name) for name in recipe.teachers or ()])
     frozen = recipe.freeze_epochs
     phases = [(True, frozen), (False, recipe.epochs - frozen)] if frozen else [(False, recipe.epochs)]
     # Where not every step does the same, the usual one is none of them.
@@ -181,11 +181,10 @@ def _measured(
     return dict(zip(TIMES, found, strict=True))
 
 
-def _train(step: Step, teachers: Teachers | None, batch: tuple[Any, Any, Any]) -> None:
+def _train(step: Step, teachers: Teachers, batch: tuple[Any, Any, Any]) -> None:
     """A step to its end. Its rate is 0: to learn from noise could only end in numbers that are none."""
     images, masks, maps = batch
-    taught = [teachers(images)] if teachers else []
-    result = step.train(images, masks, [*maps, *taught], 0.0)
+    result = step.train(images, masks, [*maps, *teachers.maps(images)], 0.0)
     float(result.loss)
     np.asarray(result.ids)
 

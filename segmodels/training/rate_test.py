@@ -95,13 +95,12 @@ def _raise(run: Run, planned: np.ndarray, reporter: Reporter) -> tuple[list[floa
     model, network = build_networks(found.recipe, found.data)
     if recipe.start_from:
         begin_with(model, recipe, kept_start(run, recipe.start_from), dataset.classes)
-    teachers = Teachers(kept_teachers(run)) if recipe.teachers else None
+    teachers = Teachers(kept_teachers(run))
     step = make_step(network, found.loss, found.recipe)
     rates: list[float] = []
     losses: list[float] = []
     for rate, (images, masks, *maps) in zip(planned, _endless(found.loader), strict=False):
-        taught = [teachers(images)] if teachers else []
-        value = float(step.train(images, masks, [*maps, *taught], float(rate)).loss)
+        value = float(step.train(images, masks, [*maps, *teachers.maps(images)], float(rate)).loss)
         if not np.isfinite(value):
             break
         rates.append(float(rate))

@@ -221,7 +221,7 @@ class Trainer:
                 self.reporter.note(f"the classes are not those of {recipe.start_from}: {', '.join(anew)} begin anew")
         for name in recipe.teachers or ():
             self._tell_known(name)
-        self.teachers = Teachers(kept_teachers(self.run)) if recipe.teachers else None
+        self.teachers = Teachers(kept_teachers(self.run))
         with self.parallel.scope() if self.parallel else nullcontext():
             self.averages = Averages(self.whole, recipe.ema, recipe.accumulation) if recipe.ema else None
             self.adversary = make_adversary(recipe, len(self.labels)) if recipe.adversarial_weight else None
@@ -283,8 +283,7 @@ class Trainer:
         try:
             for step, (images, masks, *maps) in enumerate(batches, start=position.step):
                 rate = self._rate(epoch, step, lowered)
-                taught = [self.teachers(images)] if self.teachers else []
-                result = self.step.train(images, masks, [*maps, *taught], rate)
+                result = self.step.train(images, masks, [*maps, *self.teachers.maps(images)], rate)
                 # The step before is read only now, while the device works on this one.
                 if pending is not None:
                     self._record(epoch, pending, confusion)
